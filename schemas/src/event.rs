@@ -1,0 +1,219 @@
+//! Outcomes as the world hears of them: CloudEvents 1.0 in JSON, one line each.
+//!
+//! Invariant: a line is a pure function of its arguments and of [`ENCODER`]; an encoder that was ever
+//! released stays, held by golden files, so that every event can be rebuilt byte for byte.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    Account, AccountRefused, DeadLettered, KeyReused, LedgerName, LinePosition, Outcome, Replayed,
+    Timestamp, Transfer,
+};
+
+/// Version of the encoding, kept with every commit.
+pub const ENCODER: i16 = 1;
+
+macro_rules! kinds {
+    ($($name:ident: $data:ty = $text:literal,)*) => {
+        /// The `type` of an event.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum EventKind { $($name,)* }
+
+        impl EventKind {
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// JSON Schema (2020-12) of an event of this kind.
+            pub fn json_schema(self) -> schemars::Schema {
+                let mut schema = match self { $(Self::$name => schemars::schema_for!(Envelope<$data>),)* };
+                schema.insert("title".to_owned(), self.as_str().into());
+                schema
+            }
+        }
+    };
+}
+
+kinds! {
+    TransferPosted: Transfer = "sluice.transfer.posted.v1",
+    TransferRefused: Transfer = "sluice.transfer.refused.v1",
+    TransferReplayed: Replayed = "sluice.transfer.replayed.v1",
+    KeyReused: KeyReused = "sluice.transfer.key_reused.v1",
+    AccountOpened: Account = "sluice.account.opened.v1",
+    AccountChanged: Account = "sluice.account.changed.v1",
+    AccountFrozen: Account = "sluice.account.frozen.v1",
+    AccountUnfrozen: Account = "sluice.account.unfrozen.v1",
+    AccountClosed: Account = "sluice.account.closed.v1",
+    AccountUnchanged: Account = "sluice.account.unchanged.v1",
+    AccountRefused: AccountRefused = "sluice.account.refused.v1",
+    CommandDeadLettered: DeadLettered = "sluice.command.dead_lettered.v1",
+}
+
+impl Outcome {
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::Posted(_) => EventKind::TransferPosted,
+            Self::Refused(_) => EventKind::TransferRefused,
+            Self::Replayed(_) => EventKind::TransferReplayed,
+            Self::KeyReused(_) => EventKind::KeyReused,
+            Self::AccountOpened(_) => EventKind::AccountOpened,
+            Self::AccountChanged(_) => EventKind::AccountChanged,
+            Self::AccountFrozen(_) => EventKind::AccountFrozen,
+            Self::AccountUnfrozen(_) => EventKind::AccountUnfrozen,
+            Self::AccountClosed(_) => EventKind::AccountClosed,
+            Self::AccountUnchanged(_) => EventKind::AccountUnchanged,
+            Self::AccountRefused(_) => EventKind::AccountRefused,
+            Self::DeadLettered(_) => EventKind::CommandDeadLettered,
+        }
+    }
+
+    fn subject(&self) -> Option<String> {
+        match self {
+            Self::Posted(transfer) | Self::Refused(transfer) => Some(transfer.id.to_string()),
+            Self::Replayed(replayed) => Some(replayed.transfer.id.to_string()),
+            Self::KeyReused(reused) => Some(reused.transfer_id.to_string()),
+            Self::AccountOpened(account)
+            | Self::AccountChanged(account)
+            | Self::AccountFrozen(account)
+            | Self::AccountUnfrozen(account)
+            | Self::AccountClosed(account)
+            | Self::AccountUnchanged(account) => Some(account.id.to_string()),
+            Self::AccountRefused(refused) => Some(refused.id.to_string()),
+            Self::DeadLettered(_) => None,
+        }
+    }
+}
+
+/// One outcome and where and when it was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub at: LinePosition,
+    /// `None` for a dead letter that names no ledger.
+    pub ledger: Option<LedgerName>,
+    pub decided_at: Timestamp,
+    pub outcome: Outcome,
+}
+
+impl Event {
+    /// Appends the event's line, with its line break.
+    pub fn encode(&self, record: &mut Vec<u8>) {
+        let envelope = Envelope {
+            specversion: Cow::Borrowed("1.0"),
+            id: self.at.to_string(),
+            source: source(self.ledger.as_ref()),
+            kind: Cow::Borrowed(self.outcome.kind().as_str()),
+            subject: self.outcome.subject(),
+            time: self.decided_at,
+            datacontenttype: Cow::Borrowed("application/json"),
+            data: EventData(&self.outcome),
+        };
+        serde_json::to_writer(&mut *record, &envelope)
+            .expect("strings and integers have a JSON text, and memory does not fail");
+        record.push(b'\n');
+    }
+}
+
+fn source(ledger: Option<&LedgerName>) -> String {
+    ledger.map_or_else(
+        || "/ledgers".to_owned(),
+        |ledger| format!("/ledgers/{ledger}"),
+    )
+}
+
+/// The `data` of an event.
+pub struct EventData<'a>(pub &'a Outcome);
+
+impl Serialize for EventData<'_> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Outcome::Posted(data) | Outcome::Refused(data) => data.serialize(to),
+            Outcome::Replayed(data) => data.serialize(to),
+            Outcome::KeyReused(data) => data.serialize(to),
+            Outcome::AccountOpened(data)
+            | Outcome::AccountChanged(data)
+            | Outcome::AccountFrozen(data)
+            | Outcome::AccountUnfrozen(data)
+            | Outcome::AccountClosed(data)
+            | Outcome::AccountUnchanged(data) => data.serialize(to),
+            Outcome::AccountRefused(data) => data.serialize(to),
+            Outcome::DeadLettered(data) => data.serialize(to),
+        }
+    }
+}
+
+/// `CloudEvents` 1.0, JSON format.
+#[derive(Serialize, schemars::JsonSchema)]
+struct Envelope<D> {
+    specversion: Cow<'static, str>,
+    /// Partition, position and line: unique, and the order within a partition.
+    id: String,
+    /// `/ledgers/` and the ledger's name.
+    source: String,
+    #[serde(rename = "type")]
+    kind: Cow<'static, str>,
+    /// Id of the transfer or account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    /// When it was decided.
+    time: Timestamp,
+    datacontenttype: Cow<'static, str>,
+    data: D,
+}
+
+/// An event as it is read back.
+#[derive(Debug, Deserialize)]
+pub struct ParsedEvent<'a> {
+    pub id: &'a str,
+    pub source: &'a str,
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    pub time: Timestamp,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+impl<'a> ParsedEvent<'a> {
+    /// # Errors
+    /// When the line is no event of this version.
+    pub fn parse(line: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(line)
+    }
+
+    pub fn kind(&self) -> Option<EventKind> {
+        EventKind::ALL
+            .iter()
+            .copied()
+            .find(|kind| kind.as_str() == self.kind)
+    }
+
+    /// # Errors
+    /// When `type` is unknown here or `data` is not of that type.
+    pub fn outcome(&self) -> Result<Outcome, serde_json::Error> {
+        let data = self.data.get();
+        let Some(kind) = self.kind() else {
+            return Err(serde::de::Error::custom(format!(
+                "unknown event type {}",
+                self.kind
+            )));
+        };
+        Ok(match kind {
+            EventKind::TransferPosted => Outcome::Posted(serde_json::from_str(data)?),
+            EventKind::TransferRefused => Outcome::Refused(serde_json::from_str(data)?),
+            EventKind::TransferReplayed => Outcome::Replayed(serde_json::from_str(data)?),
+            EventKind::KeyReused => Outcome::KeyReused(serde_json::from_str(data)?),
+            EventKind::AccountOpened => Outcome::AccountOpened(serde_json::from_str(data)?),
+            EventKind::AccountChanged => Outcome::AccountChanged(serde_json::from_str(data)?),
+            EventKind::AccountFrozen => Outcome::AccountFrozen(serde_json::from_str(data)?),
+            EventKind::AccountUnfrozen => Outcome::AccountUnfrozen(serde_json::from_str(data)?),
+            EventKind::AccountClosed => Outcome::AccountClosed(serde_json::from_str(data)?),
+            EventKind::AccountUnchanged => Outcome::AccountUnchanged(serde_json::from_str(data)?),
+            EventKind::AccountRefused => Outcome::AccountRefused(serde_json::from_str(data)?),
+            EventKind::CommandDeadLettered => Outcome::DeadLettered(serde_json::from_str(data)?),
+        })
+    }
+}

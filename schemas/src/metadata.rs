@@ -1,0 +1,81 @@
+//! The JSON object that a client may attach to a transfer or an account.
+//!
+//! Invariant: the text is canonical, holds no U+0000 and is kept as text; no store may re-encode it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::Invalid;
+use crate::canonical::{Fault, JSON_DEPTH_MAX, canonical_object};
+
+/// Canonical JSON text of an object.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Metadata(Box<RawValue>);
+
+impl Metadata {
+    /// # Errors
+    /// When the JSON is no object, nests deeper than [`JSON_DEPTH_MAX`], repeats a key or holds U+0000.
+    pub fn parse(json: &str) -> Result<Self, Invalid> {
+        canonical_object(json)
+            .map(Self::from_canonical)
+            .map_err(|fault| {
+                let (code, detail) = describe(fault);
+                Invalid::new(code, "/metadata", detail)
+            })
+    }
+
+    /// From the text that [`Metadata::as_str`] gave, such as a database column.
+    ///
+    /// # Panics
+    /// When the text is no JSON.
+    pub fn from_canonical(text: String) -> Self {
+        Self(RawValue::from_string(text).expect("stored metadata is JSON"))
+    }
+
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+}
+
+fn describe(fault: Fault) -> (&'static str, String) {
+    match fault {
+        Fault::NotAnObject => ("metadata_not_an_object", "metadata is a JSON object".into()),
+        Fault::Malformed => (
+            "metadata_malformed",
+            "metadata is well-formed JSON with numbers that fit a double".into(),
+        ),
+        Fault::TooDeep => (
+            "metadata_too_deep",
+            format!("metadata nests at most {JSON_DEPTH_MAX} levels"),
+        ),
+        Fault::DuplicateKey => ("duplicate_field", "metadata names each key once".into()),
+        Fault::NulCharacter => ("nul_character", "metadata holds no U+0000".into()),
+    }
+}
+
+impl PartialEq for Metadata {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Metadata {}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl schemars::JsonSchema for Metadata {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Metadata".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "object" })
+    }
+}

@@ -1,0 +1,65 @@
+//! A transfer as the world sees it.
+//!
+//! Invariant: a decided transfer never changes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccountId, Currency, IdempotencyKey, Metadata, Money, Partition, Position, RefusalReason,
+    Timestamp, TransferId,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferStatus {
+    /// On the log, not decided yet.
+    Pending,
+    /// Applied to both balances.
+    Posted,
+    /// Decided against, for `reason`; no balance changed.
+    Refused,
+}
+
+impl TransferStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Posted => "posted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Money from one account to another. A ledger is one tenant and sees both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Transfer {
+    pub id: TransferId,
+    pub status: TransferStatus,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<RefusalReason>,
+    /// The refusal in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Money leaves this account.
+    pub debit_account: AccountId,
+    /// Money enters this account.
+    pub credit_account: AccountId,
+    /// Decimal string in the currency's units.
+    pub amount: Money,
+    pub currency: Currency,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    pub idempotency_key: IdempotencyKey,
+    pub accepted_at: Timestamp,
+    pub decided_at: Option<Timestamp>,
+    pub partition: Partition,
+    pub position: Position,
+    /// The debit account's version after this posting.
+    pub debit_version: Option<i64>,
+    pub credit_version: Option<i64>,
+    pub debit_balance_after: Option<Money>,
+    pub credit_balance_after: Option<Money>,
+}
