@@ -1,1 +1,30 @@
-//! streams
+//! The log: stream and subject names, typed append, batched read, event records, dead letters.
+//!
+//! Invariant: only this crate knows `JetStream`, and nothing is reported as stored before the server's
+//! acknowledgement says so.
+
+mod append;
+mod connect;
+mod dead_letters;
+mod durability;
+mod error;
+mod events;
+mod identity;
+mod log;
+mod reader;
+mod replies;
+mod scan;
+mod streams;
+
+pub use append::{AppendError, CommandRecord, RecordIds};
+pub use connect::{SERVER_VERSION_MIN, connect};
+pub use dead_letters::DeadLetterRecord;
+pub use durability::{Durability, durability};
+pub use error::Error;
+pub use events::{EventRecord, PublishError, Published};
+pub use identity::StreamIdentity;
+pub use log::{Log, Usage};
+pub use reader::{ReadError, Reader, Record};
+pub use replies::{Replies, Reply, ReplyTo};
+pub use scan::{Scan, Scanned};
+pub use streams::{COMMANDS, DLQ, EVENTS, PARTITIONS_DEFAULT, PARTITIONS_MAX, Settings};

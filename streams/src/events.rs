@@ -1,0 +1,158 @@
+//! Commits onto the log, as event records.
+//!
+//! Invariant: each commit stands on `EVENTS` once: a publish names the record before it, so a second copy and a
+//! copy out of order are refused by the server, however late they come.
+
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use bytes::Bytes;
+use schemas::{Partition, Position};
+
+use crate::append::{COUNT_HEADER, SCHEMA_HEADER, is_full, server_error};
+use crate::log::get_stream_no_info;
+use crate::streams::{EVENTS, event_subject};
+use crate::{Error, Log};
+
+const EVENT_SCHEMA: &str = "evt.v1";
+const HASH_HEADER: &str = "Sluice-Hash";
+const PREVIOUS_HASH_HEADER: &str = "Sluice-Previous-Hash";
+const POSITION_HEADER: &str = "Sluice-Position";
+const FIRST_POSITION_HEADER: &str = "Sluice-First-Position";
+const ENCODER_HEADER: &str = "Sluice-Encoder";
+
+/// One commit as the world hears of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRecord {
+    pub partition: Partition,
+    pub first_position: Position,
+    /// The commit's last position.
+    pub position: Position,
+    /// Number of event lines.
+    pub count: u32,
+    pub encoder: i16,
+    pub previous_hash: [u8; 32],
+    /// BLAKE3 over the previous hash and the body.
+    pub hash: [u8; 32],
+    pub body: Bytes,
+}
+
+/// What stands last on a partition's event subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    pub sequence: u64,
+    pub position: Position,
+    pub hash: [u8; 32],
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// Another record stands last: read it, to see whether it is this one or a newer one.
+    #[error("the last event record is not the expected one")]
+    WrongLast,
+    #[error("the stream {EVENTS} is full")]
+    Full,
+    /// Perhaps published.
+    #[error("publishing an event record")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Log {
+    /// Publishes a commit behind the record with sequence `after` (0: none); gives its sequence.
+    ///
+    /// # Errors
+    /// As [`PublishError`] says.
+    pub async fn publish(&self, record: &EventRecord, after: u64) -> Result<u64, PublishError> {
+        let hash = hex(&record.hash);
+        let message = PublishMessage::build()
+            .payload(record.body.clone())
+            .message_id(&hash)
+            .expected_stream(EVENTS)
+            .expected_last_subject_sequence(after)
+            .header(SCHEMA_HEADER, EVENT_SCHEMA)
+            .header(COUNT_HEADER, record.count.to_string())
+            .header(ENCODER_HEADER, record.encoder.to_string())
+            .header(FIRST_POSITION_HEADER, record.first_position.to_string())
+            .header(POSITION_HEADER, record.position.to_string())
+            .header(PREVIOUS_HASH_HEADER, hex(&record.previous_hash))
+            .header(HASH_HEADER, hash);
+        let acknowledged = async {
+            self.jetstream
+                .send_publish(event_subject(record.partition), message)
+                .await?
+                .await
+        };
+        match acknowledged.await {
+            Ok(ack) => Ok(ack.sequence),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+                Err(PublishError::WrongLast)
+            }
+            Err(error) if server_error(&error).is_some_and(is_full) => Err(PublishError::Full),
+            Err(error) => Err(PublishError::Unavailable(error.into())),
+        }
+    }
+
+    /// The last event record of a partition, from the stream's leader; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the server does not answer or the record is not one of ours.
+    pub async fn last_published(&self, partition: Partition) -> Result<Option<Published>, Error> {
+        let stream = get_stream_no_info(&self.jetstream, EVENTS).await?;
+        let last = match stream
+            .get_last_raw_message_by_subject(&event_subject(partition))
+            .await
+        {
+            Ok(last) => last,
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+                return Ok(None);
+            }
+            Err(source) => {
+                return Err(Error::unavailable(
+                    format!("reading the last event record of partition {partition}"),
+                    source,
+                ));
+            }
+        };
+        let header = |name: &str| last.headers.get(name).map(async_nats::HeaderValue::as_str);
+        let position = header(POSITION_HEADER)
+            .and_then(|text| text.parse().ok())
+            .map(Position::from_number);
+        match (position, header(HASH_HEADER).and_then(unhex)) {
+            (Some(position), Some(hash)) => Ok(Some(Published {
+                sequence: last.sequence,
+                position,
+                hash,
+            })),
+            _ => Err(Error::Misconfigured(format!(
+                "record {} of {EVENTS} was not published by a processor: it has no {HASH_HEADER}",
+                last.sequence
+            ))),
+        }
+    }
+}
+
+pub(crate) fn hash_of(headers: &async_nats::HeaderMap) -> Option<[u8; 32]> {
+    headers
+        .get(HASH_HEADER)
+        .and_then(|value| unhex(value.as_str()))
+}
+
+pub(crate) fn position_of(headers: &async_nats::HeaderMap) -> Option<Position> {
+    let text = headers.get(POSITION_HEADER)?.as_str();
+    text.parse().ok().map(Position::from_number)
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (place, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).ok()?;
+    }
+    Some(bytes)
+}

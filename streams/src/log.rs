@@ -1,0 +1,208 @@
+//! One handle on the three streams.
+//!
+//! Invariant: the number of partitions comes from the stream, never from a flag.
+
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::connection::State;
+use async_nats::jetstream::context::{ContextBuilder, GetStreamErrorKind};
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::{Context, ErrorCode};
+use schemas::{Partition, Timestamp};
+
+use crate::identity::timestamp;
+use crate::streams::{COMMANDS, DLQ, EVENTS, command_subject, partitions_of};
+use crate::{Error, Settings, StreamIdentity};
+
+/// How long one publish waits for its acknowledgement.
+const ACK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The log, over one connection.
+#[derive(Debug, Clone)]
+pub struct Log {
+    pub(crate) client: Client,
+    pub(crate) jetstream: Context,
+    partitions: u16,
+}
+
+/// How full a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    pub bytes: u64,
+    /// `None`: unlimited.
+    pub bytes_max: Option<u64>,
+}
+
+impl Log {
+    /// Opens the log over `client`; the streams must exist.
+    ///
+    /// # Errors
+    /// When the server does not answer or a stream is missing.
+    pub async fn open(client: Client) -> Result<Self, Error> {
+        let jetstream = context(client.clone());
+        let commands = get_stream(&jetstream, COMMANDS).await?;
+        let partitions = partitions_of(&commands.cached_info().config)?;
+        for stream in [EVENTS, DLQ] {
+            get_stream(&jetstream, stream).await?;
+        }
+        Ok(Self {
+            client,
+            jetstream,
+            partitions,
+        })
+    }
+
+    /// Creates what is missing, sets the limits that are given, and opens the log.
+    ///
+    /// # Errors
+    /// When the server does not answer or refuses a stream.
+    pub async fn create(client: Client, settings: &Settings) -> Result<Self, Error> {
+        let jetstream = context(client.clone());
+        for (mut wanted, bytes_max) in settings.configs() {
+            let name = wanted.name.clone();
+            wanted.max_bytes = bytes_max.unwrap_or(wanted.max_bytes);
+            let existing = jetstream
+                .get_or_create_stream(wanted)
+                .await
+                .map_err(|source| {
+                    Error::unavailable(format!("creating the stream {name}"), source)
+                })?;
+            let mut config = existing.cached_info().config.clone();
+            if let Some(bytes_max) = bytes_max.filter(|bytes_max| *bytes_max != config.max_bytes) {
+                config.max_bytes = bytes_max;
+                jetstream.update_stream(config).await.map_err(|source| {
+                    Error::unavailable(format!("changing the limit of the stream {name}"), source)
+                })?;
+            }
+        }
+        Self::open(client).await
+    }
+
+    /// P: how many partitions `COMMANDS` was created with.
+    pub fn partitions(&self) -> u16 {
+        self.partitions
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Largest payload that the server takes, in bytes.
+    pub fn payload_bytes_max(&self) -> usize {
+        self.client.server_info().max_payload
+    }
+
+    /// Which life of `COMMANDS` this is.
+    ///
+    /// # Errors
+    /// When the server does not answer or the stream is missing.
+    pub async fn identity(&self) -> Result<StreamIdentity, Error> {
+        let stream = get_stream(&self.jetstream, COMMANDS).await?;
+        StreamIdentity::of(stream.cached_info())
+    }
+
+    /// How full each stream is, by name.
+    ///
+    /// # Errors
+    /// When the server does not answer or a stream is missing.
+    pub async fn usage(&self) -> Result<Vec<(&'static str, Usage)>, Error> {
+        let mut usage = Vec::new();
+        for name in [COMMANDS, EVENTS, DLQ] {
+            let stream = get_stream(&self.jetstream, name).await?;
+            let info = stream.cached_info();
+            let bytes_max = u64::try_from(info.config.max_bytes)
+                .ok()
+                .filter(|max| *max > 0);
+            usage.push((
+                name,
+                Usage {
+                    bytes: info.state.bytes,
+                    bytes_max,
+                },
+            ));
+        }
+        Ok(usage)
+    }
+
+    /// When the leader of `COMMANDS` stored the record at `sequence`; `None` when it holds no such record of this partition.
+    ///
+    /// # Errors
+    /// When the server does not answer or the stream is missing.
+    pub async fn stored_at(
+        &self,
+        partition: Partition,
+        sequence: u64,
+    ) -> Result<Option<Timestamp>, Error> {
+        let stream = get_stream(&self.jetstream, COMMANDS).await?;
+        match stream.get_raw_message(sequence).await {
+            Ok(message) if message.subject.as_str() == command_subject(partition) => {
+                timestamp(message.time).map(Some)
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(source) => Err(Error::unavailable(
+                format!("reading record {sequence} of {COMMANDS}"),
+                source,
+            )),
+        }
+    }
+
+    /// Sequence and time of the first record of a partition after `sequence`, if there is one.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn next_after(
+        &self,
+        partition: Partition,
+        sequence: u64,
+    ) -> Result<Option<(u64, Timestamp)>, Error> {
+        let stream = get_stream_no_info(&self.jetstream, COMMANDS).await?;
+        let next = stream
+            .raw_message_builder()
+            .sequence(sequence + 1)
+            .next_by_subject(command_subject(partition))
+            .send()
+            .await;
+        match next {
+            Ok(message) => Ok(Some((message.sequence, timestamp(message.time)?))),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(source) => Err(Error::unavailable(
+                format!("looking for records of partition {partition}"),
+                source,
+            )),
+        }
+    }
+}
+
+fn context(client: Client) -> Context {
+    ContextBuilder::new()
+        .timeout(ACK_TIMEOUT)
+        .max_ack_inflight(1024)
+        .build(client)
+}
+
+pub(crate) async fn get_stream(jetstream: &Context, name: &'static str) -> Result<Stream, Error> {
+    jetstream
+        .get_stream(name)
+        .await
+        .map_err(|error| match error.kind() {
+            GetStreamErrorKind::JetStream(cause)
+                if cause.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+            {
+                Error::StreamMissing(name)
+            }
+            _ => Error::unavailable(format!("looking for the stream {name}"), error),
+        })
+}
+
+/// A handle without a round trip.
+pub(crate) async fn get_stream_no_info(
+    jetstream: &Context,
+    name: &'static str,
+) -> Result<Stream<()>, Error> {
+    jetstream
+        .get_stream_no_info(name)
+        .await
+        .map_err(|source| Error::unavailable(format!("looking for the stream {name}"), source))
+}
