@@ -157,7 +157,6 @@ CREATE TABLE partitions (
     applied        BIGINT NOT NULL DEFAULT 0,
     applied_at     BIGINT NOT NULL DEFAULT 0,       -- when the log stored the record at `applied`
     published      BIGINT NOT NULL DEFAULT 0,
-    hash           BYTEA NOT NULL DEFAULT decode(repeat('00', 32), 'hex') CHECK (length(hash) = 32),
     stopped        TEXT,                            -- why the owner does not go on
     stopped_at     TIMESTAMPTZ
 ) WITH (fillfactor = 50);

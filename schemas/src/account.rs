@@ -6,7 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, Currency, Metadata, Money, Timestamp};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountStatus {
     Open,
@@ -33,7 +43,9 @@ impl AccountStatus {
 }
 
 /// An account with its balance after the last posting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema,
+)]
 pub struct Account {
     pub id: AccountId,
     pub currency: Currency,

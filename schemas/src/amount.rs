@@ -7,6 +7,7 @@ use std::fmt;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::text_schema::text_schema;
 use crate::{Invalid, Units};
 
 /// A positive number of minor units (cents for USD, yen for JPY).
@@ -61,24 +62,18 @@ impl Serialize for Money {
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(from)?;
-        let decimals = text
-            .split_once('.')
-            .map_or(0, |(_, decimals)| decimals.len());
-        let exponent = u8::try_from(decimals).unwrap_or(Units::EXPONENT_MAX);
+        let exponent = u8::try_from(decimals(&text)).unwrap_or(Units::EXPONENT_MAX);
         let minor = parse_signed(&text, exponent, "").map_err(serde::de::Error::custom)?;
         Ok(Self { minor, exponent })
     }
 }
 
-impl schemars::JsonSchema for Money {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Money".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$" })
-    }
-}
+text_schema!(
+    Money,
+    pattern = r"^-?[0-9]+(\.[0-9]+)?$",
+    "12.34",
+    "Decimal string with every decimal of the currency; never a JSON number."
+);
 
 /// Reads a decimal that may be zero or negative, such as a `min_balance`, into minor units.
 ///
@@ -99,9 +94,7 @@ pub fn parse_signed(text: &str, exponent: u8, pointer: &'static str) -> Result<i
             "an amount is at most 9223372036854775807 minor units",
         )
     };
-    let decimals = text
-        .split_once('.')
-        .map_or(0, |(_, decimals)| decimals.len());
+    let decimals = decimals(text);
     if decimals > usize::from(exponent) {
         return Err(Invalid::new(
             "amount_too_many_decimals",
@@ -115,6 +108,12 @@ pub fn parse_signed(text: &str, exponent: u8, pointer: &'static str) -> Result<i
         return Err(too_large());
     }
     i64::try_from(decimal.mantissa()).map_err(|_| too_large())
+}
+
+/// How many digits stand after the point.
+pub(crate) fn decimals(text: &str) -> usize {
+    text.split_once('.')
+        .map_or(0, |(_, decimals)| decimals.len())
 }
 
 /// `-?digits[.digits]`: what `rust_decimal` reads beyond that (`1_000`, `+1`, `.5`) is refused.

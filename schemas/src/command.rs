@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::amount::{format_minor, parse_signed};
+use crate::amount::{decimals, format_minor, parse_signed};
 use crate::outcome::text_bytes;
 use crate::raw::{RawAccount, RawTransfer, Shape, Text, probe_command, refuse_fields};
 use crate::{
@@ -293,16 +293,9 @@ impl RawAccount<'_> {
             None => None,
             Some(None) => Some(None),
             Some(Some(Text(text))) => {
-                min_balance_field(text, Units::EXPONENT_MAX)
-                    .map(drop)
-                    .or_else(|invalid| {
-                        // Too large for twelve decimals may still fit the account's own currency.
-                        if invalid.code == "amount_too_large" {
-                            min_balance_field(text, 0).map(drop)
-                        } else {
-                            Err(invalid)
-                        }
-                    })?;
+                // The account's currency is not known here: read with the decimals that are given.
+                let exponent = u8::try_from(decimals(text)).unwrap_or(Units::EXPONENT_MAX);
+                min_balance_field(text, exponent.min(Units::EXPONENT_MAX))?;
                 Some(Some(text.clone().into_owned()))
             }
         };
@@ -513,6 +506,10 @@ struct TransferWire<'a> {
 }
 
 #[derive(Serialize)]
+#[expect(
+    clippy::option_option,
+    reason = "not given, null and a value are three things"
+)]
 struct AccountWire<'a> {
     command: &'static str,
     ledger: &'a LedgerName,

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::Invalid;
+use crate::text_schema::text_schema;
 
 /// A currency code of 3 to 12 characters of `A-Z 0-9`, such as `USD` or `POINTS`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,15 +71,12 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
-impl schemars::JsonSchema for Currency {
-    fn schema_name() -> Cow<'static, str> {
-        "Currency".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^[A-Z][A-Z0-9]{2,11}$" })
-    }
-}
+text_schema!(
+    Currency,
+    pattern = "^[A-Z][A-Z0-9]{2,11}$",
+    "USD",
+    "ISO 4217 code or a unit that the ledger declared."
+);
 
 /// The units of its own that a ledger declared, by code; ISO 4217 stands behind them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

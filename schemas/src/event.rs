@@ -1,4 +1,4 @@
-//! Outcomes as the world hears of them: CloudEvents 1.0 in JSON, one line each.
+//! Outcomes as the world hears of them: `CloudEvents` 1.0 in JSON, one line each.
 //!
 //! Invariant: a line is a pure function of its arguments and of [`ENCODER`]; an encoder that was ever
 //! released stays, held by golden files, so that every event can be rebuilt byte for byte.
@@ -31,8 +31,18 @@ macro_rules! kinds {
 
             /// JSON Schema (2020-12) of an event of this kind.
             pub fn json_schema(self) -> schemars::Schema {
-                let mut schema = match self { $(Self::$name => schemars::schema_for!(Envelope<$data>),)* };
+                // As it is written: a field that is always there is required, though it may be null.
+                let generator = schemars::generate::SchemaSettings::draft2020_12()
+                    .for_serialize()
+                    .into_generator();
+                let mut schema = match self {
+                    $(Self::$name => generator.into_root_schema_for::<Envelope<$data>>(),)*
+                };
                 schema.insert("title".to_owned(), self.as_str().into());
+                let kind = schema
+                    .pointer_mut("/properties/type")
+                    .expect("the envelope has a type");
+                kind["const"] = self.as_str().into();
                 schema
             }
         }
@@ -149,6 +159,7 @@ impl Serialize for EventData<'_> {
 /// `CloudEvents` 1.0, JSON format.
 #[derive(Serialize, schemars::JsonSchema)]
 struct Envelope<D> {
+    #[schemars(extend("const" = "1.0"))]
     specversion: Cow<'static, str>,
     /// Partition, position and line: unique, and the order within a partition.
     id: String,

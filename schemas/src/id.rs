@@ -9,11 +9,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::Invalid;
+use crate::text_schema::text_schema;
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $pointer:literal, $code:literal, $max:literal, $rule:literal, $allowed:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
         pub struct $name(Arc<str>);
 
@@ -78,6 +79,25 @@ name!(
     IdempotencyKey, "/idempotency_key", "idempotency_key_malformed", 255,
     "an idempotency key is 1 to 255 printable ASCII characters",
     |byte| (0x20..0x7f).contains(&byte)
+);
+
+text_schema!(
+    AccountId,
+    pattern = "^[A-Za-z0-9_:-]{1,64}$",
+    "user:42",
+    "An account within its ledger."
+);
+text_schema!(
+    LedgerName,
+    pattern = "^[A-Za-z0-9_-]{1,64}$",
+    "demo",
+    "An isolated book of one tenant."
+);
+text_schema!(
+    IdempotencyKey,
+    pattern = "^[ -~]{1,255}$",
+    "order-1042",
+    "The client's name for one intended transfer, unique for ever within its ledger."
 );
 
 /// 128 bits of BLAKE3 over the length-prefixed ledger name and idempotency key: the key is the transfer.
@@ -167,15 +187,12 @@ impl<'de> Deserialize<'de> for TransferId {
     }
 }
 
-impl schemars::JsonSchema for TransferId {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "TransferId".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^tr_[0-9a-f]{32}$" })
-    }
-}
+text_schema!(
+    TransferId,
+    pattern = "^tr_[0-9a-f]{32}$",
+    "tr_5e1815f308b081363b3c91e0ebaed625",
+    "Follows from the ledger's name and the idempotency key."
+);
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,8 @@
 //! Invariant: a value that exists is valid. What arrives from outside is parsed once, here, and nothing
 //! in this crate does I/O or reads a clock.
 
+#![warn(clippy::iter_over_hash_type)]
+
 mod account;
 mod amount;
 mod canonical;
@@ -15,6 +17,7 @@ mod metadata;
 mod outcome;
 mod partition;
 mod raw;
+mod text_schema;
 mod timestamp;
 mod transfer;
 

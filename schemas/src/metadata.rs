@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 use crate::Invalid;
 use crate::canonical::{Fault, JSON_DEPTH_MAX, canonical_object};
 
+/// What the schemas say.
+const DESCRIPTION: &str = "Any JSON object; kept with sorted keys.";
+
 /// Canonical JSON text of an object.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -76,6 +79,23 @@ impl schemars::JsonSchema for Metadata {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "object" })
+        schemars::json_schema!({ "type": "object", "description": DESCRIPTION })
+    }
+}
+
+impl utoipa::PartialSchema for Metadata {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .description(Some(DESCRIPTION))
+            .additional_properties(Some(
+                utoipa::openapi::schema::AdditionalProperties::FreeForm(true),
+            ))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Metadata {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Metadata".into()
     }
 }

@@ -11,7 +11,7 @@ use crate::{Account, AccountId, Metadata, Transfer, TransferId};
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// Why a command was refused; stable text for programs.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum RefusalReason { $($(#[$doc])* $name,)* }
 

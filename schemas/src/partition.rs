@@ -22,6 +22,7 @@ use crate::AccountId;
     Serialize,
     Deserialize,
     schemars::JsonSchema,
+    utoipa::ToSchema,
 )]
 #[serde(transparent)]
 pub struct Partition(pub u16);
@@ -59,6 +60,7 @@ pub fn partition_of(account: &AccountId, count: u16) -> Partition {
     Serialize,
     Deserialize,
     schemars::JsonSchema,
+    utoipa::ToSchema,
 )]
 #[serde(transparent)]
 pub struct Position(i64);

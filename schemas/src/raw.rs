@@ -110,6 +110,10 @@ pub(crate) fn probe_command(json: &[u8]) -> Option<String> {
     probe.command.map(|Text(command)| command.into_owned())
 }
 
+#[expect(
+    clippy::option_option,
+    reason = "not given, null and a value are three things"
+)]
 fn given<'de, D, T>(from: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -150,9 +154,8 @@ fn explain<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Invalid {
         );
     }
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let fault = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
-        Err(fault) => fault,
-        Ok(_) => return Invalid::new("json_malformed", "", "there is text after the JSON object"),
+    let Err(fault) = serde_path_to_error::deserialize::<_, T>(&mut reader) else {
+        return Invalid::new("json_malformed", "", "there is text after the JSON object");
     };
     let pointer = pointer(fault.path());
     let cause = fault.into_inner();

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::Invalid;
+use crate::text_schema::text_schema;
 
 /// Nanoseconds since 1970-01-01T00:00:00Z; covers the years 1677 to 2262.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -75,15 +76,12 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-impl schemars::JsonSchema for Timestamp {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Timestamp".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "format": "date-time" })
-    }
-}
+text_schema!(
+    Timestamp,
+    format = "date-time",
+    "2026-11-21T08:18:00.123456789Z",
+    "RFC 3339, to the nanosecond; written in UTC."
+);
 
 #[cfg(test)]
 mod tests {

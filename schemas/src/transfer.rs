@@ -9,7 +9,17 @@ use crate::{
     Timestamp, TransferId,
 };
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum TransferStatus {
     /// On the log, not decided yet.
@@ -31,7 +41,9 @@ impl TransferStatus {
 }
 
 /// Money from one account to another. A ledger is one tenant and sees both sides.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema,
+)]
 pub struct Transfer {
     pub id: TransferId,
     pub status: TransferStatus,

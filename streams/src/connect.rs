@@ -23,7 +23,7 @@ pub async fn connect(url: &str, name: &str) -> Result<Client, Error> {
         .map(|address| address.trim().parse())
         .collect::<Result<_, _>>()
         .map_err(|source| Error::unavailable("reading the address of nats-server", source))?;
-    let client = options(name)
+    let client = credentials(options(name), &addresses)
         .connect(addresses)
         .await
         .map_err(|source| Error::unavailable("connecting to nats-server", source))?;
@@ -35,6 +35,17 @@ pub async fn connect(url: &str, name: &str) -> Result<Client, Error> {
         )));
     }
     Ok(client)
+}
+
+/// The client library reads user and password from nowhere but its options.
+fn credentials(options: ConnectOptions, addresses: &[async_nats::ServerAddr]) -> ConnectOptions {
+    let named = addresses
+        .iter()
+        .find_map(|address| Some((address.username()?, address.password()?)));
+    match named {
+        Some((user, password)) => options.user_and_password(user.to_owned(), password.to_owned()),
+        None => options,
+    }
 }
 
 fn options(name: &str) -> ConnectOptions {

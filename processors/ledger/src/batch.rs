@@ -55,7 +55,7 @@ pub struct AccountRow {
     pub account: Account,
     /// The request that opened it.
     pub opening: Opening,
-    /// When its last command was decided.
+    /// When it last changed; refusals and repeats leave no trace here.
     pub changed_at: Timestamp,
 }
 

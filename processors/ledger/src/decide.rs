@@ -103,7 +103,7 @@ pub fn apply(reads: &Reads, rows: Rows, batch: &Batch, now: Timestamp) -> Decisi
         seen: rows
             .transfers
             .into_iter()
-            .map(|stored| stored.map_or(Seen::Never, Seen::Stored))
+            .map(|stored| stored.map_or(Seen::Never, |first| Seen::Stored(Box::new(first))))
             .collect(),
         outcomes: Vec::with_capacity(batch.items.len()),
         now,

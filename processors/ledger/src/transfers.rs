@@ -23,7 +23,7 @@ pub(crate) struct Places {
 pub(crate) enum Seen {
     Never,
     /// Before this batch.
-    Stored(Transfer),
+    Stored(Box<Transfer>),
     /// Earlier in this batch, at this place among the outcomes.
     Here(usize),
 }
@@ -83,7 +83,8 @@ fn repeat(first: &Transfer, order: &TransferOrder) -> Outcome {
         ("metadata", first.metadata != order.metadata),
     ]
     .into_iter()
-    .filter_map(|(field, differs)| differs.then(|| field.to_owned()))
+    .filter(|(_, differs)| *differs)
+    .map(|(field, _)| field.to_owned())
     .collect();
     if differs.is_empty() {
         Outcome::Replayed(Replayed {
@@ -135,9 +136,13 @@ fn check(state: &State, order: &TransferOrder, places: Places) -> Result<(i64, i
             ),
         ));
     }
-    let debit = usable(&state.accounts[places.debit], "debit", &order.debit_account)?;
+    let debit = usable(
+        state.accounts[places.debit].as_ref(),
+        "debit",
+        &order.debit_account,
+    )?;
     let credit = usable(
-        &state.accounts[places.credit],
+        state.accounts[places.credit].as_ref(),
         "credit",
         &order.credit_account,
     )?;
@@ -185,7 +190,7 @@ fn check(state: &State, order: &TransferOrder, places: Places) -> Result<(i64, i
 }
 
 fn usable<'a>(
-    row: &'a Option<AccountRow>,
+    row: Option<&'a AccountRow>,
     side: &str,
     id: &AccountId,
 ) -> Result<&'a Account, Refusal> {

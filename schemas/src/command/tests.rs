@@ -15,6 +15,8 @@ fn every_command_survives_its_line() {
         r#"{"command":"open_account","ledger":"demo","id":"a","currency":"USD","type":"wallet","min_balance":"-5.00","metadata":{}}"#,
         r#"{"command":"open_account","ledger":"demo","id":"a","currency":"USD","min_balance":null}"#,
         r#"{"command":"change_account","ledger":"demo","id":"a","min_balance":null,"metadata":null}"#,
+        r#"{"command":"change_account","ledger":"demo","id":"a","min_balance":"-10000000.50"}"#,
+        r#"{"command":"change_account","ledger":"demo","id":"a","min_balance":"92233720368547758.07"}"#,
         r#"{"command":"freeze_account","ledger":"demo","id":"a"}"#,
         r#"{"command":"unfreeze_account","ledger":"demo","id":"a"}"#,
         r#"{"command":"close_account","ledger":"demo","id":"a"}"#,
@@ -27,6 +29,7 @@ fn every_command_survives_its_line() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case a line")]
 fn a_line_that_is_no_command_says_why() {
     let transfer = |field: &str, value: &str| {
         let mut object: serde_json::Value = serde_json::from_str(
@@ -100,6 +103,16 @@ fn a_line_that_is_no_command_says_why() {
             r#"{"command":"change_account","ledger":"demo","id":"a"}"#.into(),
             "missing_field",
             "",
+        ),
+        (
+            r#"{"command":"change_account","ledger":"demo","id":"a","min_balance":"92233720368547758.08"}"#.into(),
+            "amount_too_large",
+            "/min_balance",
+        ),
+        (
+            r#"{"command":"change_account","ledger":"demo","id":"a","min_balance":"0.0000000000001"}"#.into(),
+            "amount_too_many_decimals",
+            "/min_balance",
         ),
         ("not json".into(), "json_malformed", ""),
         (
