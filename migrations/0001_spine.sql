@@ -135,7 +135,7 @@ CREATE INDEX dead_letters_transfer ON dead_letters (transfer_id) WHERE transfer_
 -- One row per commit: outbox, journal and proof in one.
 CREATE TABLE commits (
     position       BIGINT NOT NULL,                 -- last position of the commit
-    first_position BIGINT NOT NULL,                 -- the first position after the previous commit
+    first_position BIGINT NOT NULL,                 -- of its first record
     decided_at     BIGINT NOT NULL,
     epoch          BIGINT NOT NULL,
     commands       INTEGER NOT NULL,

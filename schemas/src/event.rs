@@ -64,6 +64,29 @@ kinds! {
     CommandDeadLettered: DeadLettered = "sluice.command.dead_lettered.v1",
 }
 
+impl EventKind {
+    /// The outcome that `data` of an event of this kind tells.
+    ///
+    /// # Errors
+    /// When `data` is not of that type.
+    pub fn read(self, data: &str) -> Result<Outcome, serde_json::Error> {
+        Ok(match self {
+            Self::TransferPosted => Outcome::Posted(serde_json::from_str(data)?),
+            Self::TransferRefused => Outcome::Refused(serde_json::from_str(data)?),
+            Self::TransferReplayed => Outcome::Replayed(serde_json::from_str(data)?),
+            Self::KeyReused => Outcome::KeyReused(serde_json::from_str(data)?),
+            Self::AccountOpened => Outcome::AccountOpened(serde_json::from_str(data)?),
+            Self::AccountChanged => Outcome::AccountChanged(serde_json::from_str(data)?),
+            Self::AccountFrozen => Outcome::AccountFrozen(serde_json::from_str(data)?),
+            Self::AccountUnfrozen => Outcome::AccountUnfrozen(serde_json::from_str(data)?),
+            Self::AccountClosed => Outcome::AccountClosed(serde_json::from_str(data)?),
+            Self::AccountUnchanged => Outcome::AccountUnchanged(serde_json::from_str(data)?),
+            Self::AccountRefused => Outcome::AccountRefused(serde_json::from_str(data)?),
+            Self::CommandDeadLettered => Outcome::DeadLettered(serde_json::from_str(data)?),
+        })
+    }
+}
+
 impl Outcome {
     pub fn kind(&self) -> EventKind {
         match self {
@@ -212,19 +235,6 @@ impl<'a> ParsedEvent<'a> {
                 self.kind
             )));
         };
-        Ok(match kind {
-            EventKind::TransferPosted => Outcome::Posted(serde_json::from_str(data)?),
-            EventKind::TransferRefused => Outcome::Refused(serde_json::from_str(data)?),
-            EventKind::TransferReplayed => Outcome::Replayed(serde_json::from_str(data)?),
-            EventKind::KeyReused => Outcome::KeyReused(serde_json::from_str(data)?),
-            EventKind::AccountOpened => Outcome::AccountOpened(serde_json::from_str(data)?),
-            EventKind::AccountChanged => Outcome::AccountChanged(serde_json::from_str(data)?),
-            EventKind::AccountFrozen => Outcome::AccountFrozen(serde_json::from_str(data)?),
-            EventKind::AccountUnfrozen => Outcome::AccountUnfrozen(serde_json::from_str(data)?),
-            EventKind::AccountClosed => Outcome::AccountClosed(serde_json::from_str(data)?),
-            EventKind::AccountUnchanged => Outcome::AccountUnchanged(serde_json::from_str(data)?),
-            EventKind::AccountRefused => Outcome::AccountRefused(serde_json::from_str(data)?),
-            EventKind::CommandDeadLettered => Outcome::DeadLettered(serde_json::from_str(data)?),
-        })
+        kind.read(data)
     }
 }

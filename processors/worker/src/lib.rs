@@ -1,1 +1,37 @@
-//! worker
+//! The shell around the decisions: read → load → decide → commit → publish.
+//!
+//! Invariant: balances, outcomes and the position in the log move in one transaction, and only while this
+//! process's epoch is the partition's epoch.
+
+mod assign;
+mod commit;
+mod config;
+mod decode;
+mod error;
+mod failpoint;
+mod hold;
+pub mod journal;
+pub mod metrics;
+mod nats;
+mod poison;
+mod postgres;
+mod process;
+mod publish;
+mod role;
+mod seam;
+mod takeover;
+
+pub use config::Config;
+pub use error::Error;
+pub use failpoint::Failpoint;
+pub use postgres::session_options;
+pub use role::{Connections, run};
+
+/// The parts that the simulation drives directly.
+pub mod simulation {
+    pub use crate::commit::{Commit, DeadLetter};
+    pub use crate::hold::{Ended, hold};
+    pub use crate::seam::{
+        Advance, CommitRow, Feed, Lease, Ledger, Ledgers, Log, Row, Store, Transaction,
+    };
+}

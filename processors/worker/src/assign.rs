@@ -1,0 +1,221 @@
+//! Who works which partition.
+//!
+//! Invariant: a share is computed from what Postgres shows to everybody, so processors agree on it without
+//! talking to each other; a lease, not a share, is the right to write.
+
+use std::collections::BTreeMap;
+
+use schemas::Partition;
+use sqlx::{PgPool, Row};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::hold::{Ended, hold};
+use crate::postgres::Postgres;
+use crate::{Config, Error, metrics};
+
+/// How many of `partitions` the process `owner` should hold: all shares within one of each other.
+pub(crate) fn share(live: &[String], owner: &str, partitions: usize) -> usize {
+    let mut live: Vec<&str> = live.iter().map(String::as_str).collect();
+    live.sort_unstable();
+    let Ok(rank) = live.binary_search(&owner) else {
+        return 0;
+    };
+    partitions / live.len() + usize::from(rank < partitions % live.len())
+}
+
+/// The partitions of this process.
+pub(crate) struct Assignment {
+    pub(crate) store: Postgres,
+    pub(crate) log: streams::Log,
+    pub(crate) config: Config,
+    pub(crate) owner: String,
+    held: BTreeMap<Partition, Holding>,
+}
+
+struct Holding {
+    release: CancellationToken,
+    task: JoinHandle<Ended>,
+}
+
+/// What Postgres shows of processors and partitions.
+struct View {
+    live: Vec<String>,
+    free: Vec<Partition>,
+}
+
+impl Assignment {
+    pub(crate) fn new(store: Postgres, log: streams::Log, config: Config, owner: String) -> Self {
+        Self {
+            store,
+            log,
+            config,
+            owner,
+            held: BTreeMap::new(),
+        }
+    }
+
+    /// Holds this process's share until `shutdown`, then gives everything back.
+    pub(crate) async fn run(mut self, shutdown: &CancellationToken) {
+        while !shutdown.is_cancelled() {
+            match look(&self.store.pool, &self.owner, self.config.lease).await {
+                Ok(view) => self.adjust(&view),
+                Err(error) => tracing::warn!(error = %error.chain(), "partitions stay as they are"),
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(self.config.assignment) => {}
+            }
+        }
+        self.give_back().await;
+    }
+
+    fn adjust(&mut self, view: &View) {
+        self.held.retain(|_, holding| !holding.task.is_finished());
+        let share = share(&view.live, &self.owner, usize::from(self.log.partitions()));
+        let working = self
+            .held
+            .values()
+            .filter(|holding| !holding.release.is_cancelled())
+            .count();
+        let too_many = working.saturating_sub(share);
+        let ours = self
+            .held
+            .values()
+            .rev()
+            .filter(|holding| !holding.release.is_cancelled());
+        for holding in ours.take(too_many) {
+            holding.release.cancel();
+        }
+        let free: Vec<Partition> = view
+            .free
+            .iter()
+            .copied()
+            .filter(|partition| !self.held.contains_key(partition))
+            .collect();
+        for partition in free.into_iter().take(share.saturating_sub(working)) {
+            self.start(partition);
+        }
+        metrics::held(self.held.len());
+    }
+
+    fn start(&mut self, partition: Partition) {
+        tracing::info!(%partition, "taking the partition");
+        let release = CancellationToken::new();
+        let (store, log, config) = (self.store.clone(), self.log.clone(), self.config.clone());
+        let (owner, released) = (self.owner.clone(), release.clone());
+        let task =
+            tokio::spawn(
+                async move { hold(&store, &log, &config, &owner, partition, &released).await },
+            );
+        self.held.insert(partition, Holding { release, task });
+    }
+
+    async fn give_back(self) {
+        for holding in self.held.values() {
+            holding.release.cancel();
+        }
+        let all = async {
+            for (partition, holding) in self.held {
+                if let Err(error) = holding.task.await {
+                    tracing::error!(%partition, %error, "the partition's task ended badly; its lease runs out");
+                }
+            }
+        };
+        if tokio::time::timeout(self.config.shutdown, all)
+            .await
+            .is_err()
+        {
+            tracing::warn!("partitions were not given back in time; their leases run out");
+        }
+        if let Err(error) = leave(&self.store.pool, &self.owner).await {
+            tracing::warn!(error = %error.chain(), "other processors will notice by the lease");
+        }
+    }
+}
+
+/// One row for each partition; done at every start.
+pub(crate) async fn create_partitions(pool: &PgPool, count: u16) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO partitions (partition)
+         SELECT generate_series(0, $1 - 1)
+             ON CONFLICT DO NOTHING",
+    )
+    .bind(i32::from(count))
+    .execute(pool)
+    .await
+    .map(drop)
+    .map_err(|error| Error::unavailable("creating the rows of the partitions", error))
+}
+
+/// Shows that we live, and reads who else does and which leases are free.
+async fn look(pool: &PgPool, owner: &str, lease: std::time::Duration) -> Result<View, Error> {
+    let failed = |error| Error::unavailable("looking for free partitions", error);
+    let live: Vec<String> = sqlx::query_scalar(
+        "WITH us AS (
+             INSERT INTO processors (owner, seen_at)
+             VALUES ($1, clock_timestamp())
+                 ON CONFLICT (owner) DO UPDATE SET seen_at = clock_timestamp()
+         ), dead AS (
+             DELETE FROM processors WHERE seen_at < clock_timestamp() - 100 * $2 * interval '1 second'
+         )
+         SELECT owner FROM processors
+          WHERE seen_at > clock_timestamp() - $2 * interval '1 second' AND owner <> $1",
+    )
+    .bind(owner)
+    .bind(lease.as_secs_f64())
+    .fetch_all(pool)
+    .await
+    .map_err(failed)?;
+    let rows = sqlx::query(
+        "SELECT partition
+           FROM partitions
+          WHERE owner IS NULL OR owner = $1 OR lease_until < clock_timestamp()
+          ORDER BY partition",
+    )
+    .bind(owner)
+    .fetch_all(pool)
+    .await
+    .map_err(failed)?;
+    let free = rows
+        .iter()
+        .filter_map(|row| {
+            u16::try_from(row.try_get::<i16, _>("partition").ok()?)
+                .ok()
+                .map(Partition)
+        })
+        .collect();
+    let mut live = live;
+    live.push(owner.to_owned());
+    Ok(View { live, free })
+}
+
+async fn leave(pool: &PgPool, owner: &str) -> Result<(), Error> {
+    sqlx::query("DELETE FROM processors WHERE owner = $1")
+        .bind(owner)
+        .execute(pool)
+        .await
+        .map(drop)
+        .map_err(|error| Error::unavailable("leaving", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_within_one_of_each_other_and_cover_everything() {
+        for processes in 1..=9 {
+            let live: Vec<String> = (0..processes).rev().map(|n| format!("p{n}")).collect();
+            for partitions in [1, 2, 7, 8, 16] {
+                let shares: Vec<usize> = live
+                    .iter()
+                    .map(|owner| share(&live, owner, partitions))
+                    .collect();
+                assert_eq!(shares.iter().sum::<usize>(), partitions);
+                assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1);
+            }
+        }
+        assert_eq!(share(&[], "p0", 8), 0);
+    }
+}

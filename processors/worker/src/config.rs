@@ -1,0 +1,54 @@
+//! Limits and times of a processor.
+//!
+//! Invariant: everything that waits or grows has its limit here.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::Failpoint;
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where `/metrics` and `/healthz` answer.
+    pub listen: SocketAddr,
+    /// Most commands in one transaction, unless one record holds more.
+    pub batch_commands_max: usize,
+    /// Most commands in one record; a longer one is a dead letter as a whole.
+    pub record_commands_max: usize,
+    /// Most commits of a partition that are not on EVENTS yet.
+    pub unpublished_commits_max: usize,
+    /// How long a partition stays ours after the last sign of life.
+    pub lease: Duration,
+    /// How often a lease without traffic is renewed.
+    pub renewal: Duration,
+    /// How often processors look for each other and for free partitions.
+    pub assignment: Duration,
+    /// Shortest and longest pause after a failure.
+    pub pause_min: Duration,
+    pub pause_max: Duration,
+    /// How often a batch is decided again after a conflict before the partition takes a break.
+    pub conflicts_max: usize,
+    /// How long running batches may take at shutdown.
+    pub shutdown: Duration,
+    /// For fault tests: where to stand still inside an open transaction.
+    pub failpoint: Option<Failpoint>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            batch_commands_max: 2_000,
+            record_commands_max: 10_000,
+            unpublished_commits_max: 8,
+            lease: Duration::from_secs(6),
+            renewal: Duration::from_secs(2),
+            assignment: Duration::from_secs(1),
+            pause_min: Duration::from_millis(50),
+            pause_max: Duration::from_secs(2),
+            conflicts_max: 20,
+            shutdown: Duration::from_secs(10),
+            failpoint: None,
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Records of bytes into commands, or into dead letters with their reason.
+//!
+//! Invariant: pure, and total: every byte sequence gives at least one line, and a line that is no command never
+//! stands in the way of another.
+
+use bytes::Bytes;
+use ledger::Item;
+use schemas::{
+    Command, IdempotencyKey, Invalid, LedgerName, LinePosition, Partition, Position, Timestamp,
+    TransferId, partition_of,
+};
+use streams::{Record, ReplyTo};
+
+use crate::commit::DeadLetter;
+use crate::seam::Ledgers;
+
+/// Room in an event record beside the events themselves.
+const RECORD_SLACK_BYTES: usize = 8 << 10;
+
+/// What a line of a record is.
+#[derive(Debug, Clone)]
+pub(crate) enum Line {
+    Command(Box<Item>, Bytes),
+    Dead(DeadLetter),
+}
+
+/// One record, decoded.
+#[derive(Debug, Clone)]
+pub(crate) struct Decoded {
+    pub(crate) position: Position,
+    pub(crate) stored_at: Timestamp,
+    pub(crate) lines: Vec<Line>,
+    /// Where to send the outcomes, and under which record id.
+    pub(crate) reply: Option<(ReplyTo, String)>,
+    /// Upper bound of the events that follow, in bytes.
+    pub(crate) event_bytes_max: usize,
+    /// A ledger that is not known yet; it may have been created since the ledgers were loaded.
+    pub(crate) unknown_ledger: bool,
+}
+
+/// What decoding depends on beside the record.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) partition: Partition,
+    pub(crate) partitions: u16,
+    pub(crate) generation: u16,
+    pub(crate) commands_max: usize,
+    pub(crate) payload_bytes_max: usize,
+}
+
+impl Limits {
+    /// Most event bytes that one commit may lead to.
+    pub(crate) fn event_bytes_max(&self) -> usize {
+        self.payload_bytes_max.saturating_sub(RECORD_SLACK_BYTES)
+    }
+}
+
+pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Decoded {
+    let position = Position::new(limits.generation, record.sequence);
+    let mut decoded = Decoded {
+        position,
+        stored_at: record.stored_at,
+        lines: Vec::new(),
+        event_bytes_max: DEAD_EVENT_BYTES_MAX,
+        reply: record.reply_to.clone().zip(record.id.clone()),
+        unknown_ledger: false,
+    };
+    let whole = |reason: &'static str, detail: String| {
+        let at = LinePosition {
+            partition: limits.partition,
+            position,
+            line: 0,
+        };
+        vec![Line::Dead(DeadLetter {
+            at,
+            whole: true,
+            recorded_at: record.stored_at,
+            ledger: None,
+            transfer_id: None,
+            reason: reason.to_owned(),
+            detail,
+            body: record.body.clone(),
+        })]
+    };
+    if let Some(schema) = record.unknown_schema() {
+        decoded.lines = whole(
+            "schema_unknown",
+            format!("the record says Sluice-Schema: {schema}, cmd.v1 is known here"),
+        );
+        return decoded;
+    }
+    let texts = split(&record.body);
+    if texts.is_empty() {
+        decoded.lines = whole("record_empty", "the record holds no command".to_owned());
+        return decoded;
+    }
+    if texts.len() > limits.commands_max {
+        decoded.lines = whole(
+            "record_too_long",
+            format!(
+                "the record holds {} commands, at most {} fit one",
+                texts.len(),
+                limits.commands_max
+            ),
+        );
+        return decoded;
+    }
+    for (line, text) in texts.into_iter().enumerate() {
+        let line = u32::try_from(line).expect("a record holds fewer than 2^32 lines");
+        let at = LinePosition {
+            partition: limits.partition,
+            position,
+            line,
+        };
+        let decoded_line = decode_line(&text, at, record.stored_at, limits, ledgers);
+        if let Err(invalid) = &decoded_line {
+            decoded.unknown_ledger |= invalid.code == "ledger_unknown";
+        }
+        decoded.event_bytes_max += event_bytes(&decoded_line);
+        decoded.lines.push(match decoded_line {
+            Ok((item, _)) => Line::Command(Box::new(item), text),
+            Err(invalid) => Line::Dead(dead(at, record.stored_at, ledgers, text, invalid)),
+        });
+    }
+    if decoded.event_bytes_max > limits.event_bytes_max() {
+        decoded.lines = whole(
+            "record_too_long",
+            format!(
+                "the events of this record could take {} bytes, more than the log takes at once",
+                decoded.event_bytes_max
+            ),
+        );
+        decoded.event_bytes_max = DEAD_EVENT_BYTES_MAX;
+    }
+    decoded
+}
+
+/// Upper bound of a dead letter's event.
+const DEAD_EVENT_BYTES_MAX: usize = 2048;
+/// Longest explanation that is kept; it may quote the input.
+const DETAIL_CHARS_MAX: usize = 200;
+
+fn event_bytes(line: &Result<(Item, usize), Invalid>) -> usize {
+    match line {
+        Ok((_, bytes)) => *bytes,
+        Err(_) => DEAD_EVENT_BYTES_MAX,
+    }
+}
+
+fn decode_line(
+    text: &[u8],
+    at: LinePosition,
+    stored_at: Timestamp,
+    limits: &Limits,
+    ledgers: &Ledgers,
+) -> Result<(Item, usize), Invalid> {
+    let command = Command::decode(text, |ledger| {
+        ledgers.get(ledger).map(|ledger| &ledger.units)
+    })?;
+    let belongs = partition_of(command.account(), limits.partitions);
+    if belongs != at.partition {
+        return Err(Invalid::new(
+            "partition_differs",
+            "",
+            format!(
+                "account {} belongs to partition {belongs}, not {}",
+                command.account(),
+                at.partition
+            ),
+        ));
+    }
+    let event_bytes_max = command.event_bytes_max();
+    let ledger = ledgers
+        .get(&command.ledger)
+        .expect("decoded with the units of this ledger");
+    let item = Item {
+        at,
+        ledger: ledger.number,
+        accepted_at: command
+            .accepted_at
+            .map_or(stored_at, |at| at.min(stored_at)),
+        ledger_name: command.ledger,
+        order: command.order,
+    };
+    Ok((item, event_bytes_max))
+}
+
+fn dead(
+    at: LinePosition,
+    recorded_at: Timestamp,
+    ledgers: &Ledgers,
+    body: Bytes,
+    invalid: Invalid,
+) -> DeadLetter {
+    let named = named(&body);
+    let ledger = named
+        .as_ref()
+        .and_then(|(ledger, _)| Some((ledgers.get(ledger)?.number, ledger.clone())));
+    DeadLetter {
+        at,
+        whole: false,
+        recorded_at,
+        transfer_id: named.and_then(|(ledger, key)| Some(TransferId::derive(&ledger, &key?))),
+        ledger,
+        reason: invalid.code.to_owned(),
+        detail: shorten(&invalid.detail),
+        body,
+    }
+}
+
+/// Cuts an explanation and takes control characters out of it.
+pub(crate) fn shorten(detail: &str) -> String {
+    detail
+        .chars()
+        .take(DETAIL_CHARS_MAX)
+        .map(|character| {
+            if character.is_control() {
+                '\u{fffd}'
+            } else {
+                character
+            }
+        })
+        .collect()
+}
+
+/// Ledger and key of a line that is no command but still says whose it is.
+fn named(body: &[u8]) -> Option<(LedgerName, Option<IdempotencyKey>)> {
+    let object: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let ledger = LedgerName::parse(object.get("ledger")?.as_str()?).ok()?;
+    let key = object
+        .get("idempotency_key")
+        .and_then(serde_json::Value::as_str);
+    Some((ledger, key.and_then(|key| IdempotencyKey::parse(key).ok())))
+}
+
+/// The lines of a record. One JSON object over several lines, as a person may publish it, is one line.
+fn split(body: &Bytes) -> Vec<Bytes> {
+    let blank = |text: &[u8]| text.iter().all(u8::is_ascii_whitespace);
+    let lines: Vec<Bytes> = body
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !blank(line))
+        .map(|line| body.slice_ref(line))
+        .collect();
+    let opens_only = lines.len() > 1 && lines[0].trim_ascii_end().last() != Some(&b'}');
+    if opens_only && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() {
+        return vec![body.clone()];
+    }
+    lines
+}

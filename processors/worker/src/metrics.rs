@@ -1,0 +1,186 @@
+//! What a processor counts.
+//!
+//! Invariant: recorded once per batch, never once per transfer.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use schemas::{Outcome, Partition, Timestamp};
+
+use crate::commit::Commit;
+
+pub const COMMANDS_APPLIED: &str = "sluice_worker_commands_applied_total";
+pub const COMMANDS_REFUSED: &str = "sluice_worker_commands_refused_total";
+pub const COMMANDS_DUPLICATE: &str = "sluice_worker_commands_duplicate_total";
+pub const DEAD_LETTERS: &str = "sluice_worker_dead_letters_total";
+pub const RECORDS_APPLIED: &str = "sluice_worker_records_applied_total";
+pub const BATCH_COMMANDS: &str = "sluice_worker_batch_commands";
+pub const COMMIT_SECONDS: &str = "sluice_worker_commit_duration_seconds";
+pub const CONFLICTS: &str = "sluice_worker_conflicts_total";
+pub const PUBLISH_SECONDS: &str = "sluice_worker_publish_duration_seconds";
+pub const PUBLISH_FAILURES: &str = "sluice_worker_publish_failures_total";
+pub const LAG_RECORDS: &str = "sluice_worker_lag_records";
+pub const LAG_SECONDS: &str = "sluice_worker_lag_seconds";
+pub const EPOCH: &str = "sluice_worker_partition_epoch";
+pub const STOPPED: &str = "sluice_worker_partition_stopped";
+pub const FENCED: &str = "sluice_worker_fenced_total";
+pub const STOLEN: &str = "sluice_worker_records_stolen_total";
+pub const POISON: &str = "sluice_worker_commands_poison_total";
+pub const PARTITIONS_HELD: &str = "sluice_worker_partitions_held";
+
+/// Histograms and their upper bounds.
+pub const BUCKETS: &[(&str, &[f64])] = &[
+    (
+        BATCH_COMMANDS,
+        &[
+            1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0,
+        ],
+    ),
+    (COMMIT_SECONDS, SECONDS),
+    (PUBLISH_SECONDS, SECONDS),
+];
+const SECONDS: &[f64] = &[
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+];
+
+/// Tells the recorder what each metric means.
+pub fn describe() {
+    describe_counter!(COMMANDS_APPLIED, "commands that were decided, by outcome");
+    describe_counter!(COMMANDS_REFUSED, "commands that were refused, by reason");
+    describe_counter!(
+        COMMANDS_DUPLICATE,
+        "transfers whose key was seen before: the same request (replayed) or another (key_reused)"
+    );
+    describe_counter!(
+        DEAD_LETTERS,
+        "commands that can never be decided, by reason"
+    );
+    describe_counter!(RECORDS_APPLIED, "records of the log that were applied");
+    describe_histogram!(BATCH_COMMANDS, "commands in one transaction");
+    describe_histogram!(COMMIT_SECONDS, "time from taking a batch to its COMMIT");
+    describe_counter!(
+        CONFLICTS,
+        "batches decided again after meeting another transaction"
+    );
+    describe_histogram!(PUBLISH_SECONDS, "time until EVENTS acknowledged a commit");
+    describe_counter!(PUBLISH_FAILURES, "tries to publish a commit that failed");
+    describe_gauge!(
+        LAG_RECORDS,
+        "records of a partition behind the one last read"
+    );
+    describe_gauge!(
+        LAG_SECONDS,
+        "age of the oldest record of a partition that is not applied"
+    );
+    describe_gauge!(EPOCH, "epoch under which this process holds a partition");
+    describe_gauge!(
+        STOPPED,
+        "1 while a partition does not go on; `sluice partitions` says why"
+    );
+    describe_counter!(FENCED, "partitions lost to another process");
+    describe_counter!(
+        STOLEN,
+        "times that somebody else took records from our consumer"
+    );
+    describe_counter!(
+        POISON,
+        "commands that could not be committed and became dead letters"
+    );
+    describe_gauge!(PARTITIONS_HELD, "partitions that this process holds");
+}
+
+pub(crate) fn committed(commit: &Commit, records: usize, took: Duration) {
+    let mut kinds: HashMap<&'static str, u64> = HashMap::new();
+    let mut reasons: HashMap<&'static str, u64> = HashMap::new();
+    for (_, event) in &commit.events {
+        *kinds.entry(event.outcome.kind().as_str()).or_default() += 1;
+        let reason = match &event.outcome {
+            Outcome::Refused(transfer) => transfer.reason,
+            Outcome::AccountRefused(refused) => Some(refused.reason),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            *reasons.entry(reason.as_str()).or_default() += 1;
+        }
+    }
+    for (kind, count) in kinds {
+        counter!(COMMANDS_APPLIED, "outcome" => kind).increment(count);
+        if let "sluice.transfer.replayed.v1" | "sluice.transfer.key_reused.v1" = kind {
+            counter!(COMMANDS_DUPLICATE, "outcome" => kind).increment(count);
+        }
+    }
+    for (reason, count) in reasons {
+        counter!(COMMANDS_REFUSED, "reason" => reason).increment(count);
+    }
+    for letter in &commit.dead {
+        counter!(DEAD_LETTERS, "reason" => letter.reason.clone()).increment(1);
+    }
+    let partition = label(commit.lease.partition);
+    counter!(RECORDS_APPLIED, "partition" => partition).increment(records as u64);
+    histogram!(BATCH_COMMANDS).record(f64::from(commit.record.count));
+    histogram!(COMMIT_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn lag(partition: Partition, records: u64, oldest: Timestamp) {
+    gauge!(LAG_RECORDS, "partition" => label(partition)).set(records as f64);
+    gauge!(LAG_SECONDS, "partition" => label(partition)).set(age(oldest));
+}
+
+/// Nothing came for a while; what waits, if anything does.
+pub(crate) fn waiting(partition: Partition, oldest: Option<Timestamp>) {
+    gauge!(LAG_RECORDS, "partition" => label(partition)).set(if oldest.is_some() {
+        1.0
+    } else {
+        0.0
+    });
+    gauge!(LAG_SECONDS, "partition" => label(partition)).set(oldest.map_or(0.0, age));
+}
+
+pub(crate) fn epoch(partition: Partition, epoch: i64) {
+    gauge!(EPOCH, "partition" => label(partition)).set(epoch as f64);
+}
+
+pub(crate) fn stopped(partition: Partition, stopped: bool) {
+    gauge!(STOPPED, "partition" => label(partition)).set(if stopped { 1.0 } else { 0.0 });
+}
+
+pub(crate) fn fenced(partition: Partition) {
+    counter!(FENCED, "partition" => label(partition)).increment(1);
+}
+
+pub(crate) fn stolen(partition: Partition) {
+    counter!(STOLEN, "partition" => label(partition)).increment(1);
+}
+
+pub(crate) fn poison(partition: Partition) {
+    counter!(POISON, "partition" => label(partition)).increment(1);
+}
+
+pub(crate) fn conflict() {
+    counter!(CONFLICTS).increment(1);
+}
+
+pub(crate) fn published(took: Duration) {
+    histogram!(PUBLISH_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn publish_failed(partition: Partition) {
+    counter!(PUBLISH_FAILURES, "partition" => label(partition)).increment(1);
+}
+
+pub(crate) fn held(partitions: usize) {
+    gauge!(PARTITIONS_HELD).set(partitions as f64);
+}
+
+fn label(partition: Partition) -> String {
+    partition.to_string()
+}
+
+fn age(at: Timestamp) -> f64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let now = i64::try_from(now.as_nanos()).map_or(at, Timestamp::from_nanoseconds);
+    now.seconds_since(at)
+}

@@ -1,0 +1,269 @@
+//! Leases, positions and commits: the seam's `Store`.
+//!
+//! Invariant: leases compare with Postgres's clock only.
+
+use std::time::Duration;
+
+use schemas::{Currency, Event, LedgerName, Partition, Position, Timestamp, Units};
+use sqlx::{Connection, PgConnection, Row as _};
+use streams::DeadLetterRecord;
+
+use super::{Batch, Postgres, classify, journal};
+use crate::Error;
+use crate::seam::{Advance, CommitRow, Lease, Ledger, Ledgers, Row, Store};
+
+/// How long a takeover waits for a row that somebody else has locked before it ends that session.
+const BLOCKED_MAX: Duration = Duration::from_secs(1);
+
+impl Store for Postgres {
+    type Transaction = Batch;
+
+    async fn ledgers(&self) -> Result<Ledgers, Error> {
+        let failed = |error| classify("loading the ledgers", error);
+        let mut ledgers = Ledgers::new();
+        let rows = sqlx::query(
+            "SELECT l.number, l.name, u.code, u.exponent
+               FROM ledgers l
+               LEFT JOIN units u ON u.ledger = l.number",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        for row in rows {
+            let name: String = row.try_get("name").map_err(failed)?;
+            let name =
+                LedgerName::parse(&name).map_err(|invalid| Error::Stopped(invalid.to_string()))?;
+            let number = row.try_get("number").map_err(failed)?;
+            let ledger = ledgers.entry(name).or_insert(Ledger {
+                number,
+                units: Units::default(),
+            });
+            let unit: Option<String> = row.try_get("code").map_err(failed)?;
+            let exponent: Option<i16> = row.try_get("exponent").map_err(failed)?;
+            if let (Some(unit), Some(exponent)) = (unit, exponent) {
+                let unit = Currency::parse(&unit)
+                    .map_err(|invalid| Error::Stopped(invalid.to_string()))?;
+                ledger
+                    .units
+                    .declare(unit, u8::try_from(exponent).unwrap_or(Units::EXPONENT_MAX));
+            }
+        }
+        Ok(ledgers)
+    }
+
+    async fn take_over(&self, partition: Partition, owner: &str) -> Result<Option<Row>, Error> {
+        let failed = |error| classify("taking the partition over", error);
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)?;
+        let taken = take_over(&mut connection, partition, owner, self.lease);
+        tokio::pin!(taken);
+        loop {
+            tokio::select! {
+                taken = &mut taken => return taken.map_err(failed),
+                () = tokio::time::sleep(BLOCKED_MAX) => self.end_blockers(partition, pid).await?,
+            }
+        }
+    }
+
+    async fn bind_stream(&self, lease: Lease, created: Timestamp) -> Result<(), Error> {
+        let bound = sqlx::query(
+            "UPDATE partitions
+                SET stream_created = $3
+              WHERE partition = $1 AND epoch = $2 AND stream_created IS NULL AND applied = 0",
+        )
+        .bind(number(lease.partition))
+        .bind(lease.epoch)
+        .bind(created.nanoseconds())
+        .execute(&self.pool)
+        .await;
+        fenced(bound, "binding the partition to its stream")
+    }
+
+    async fn renew(&self, lease: Lease, published: Position) -> Result<(), Error> {
+        let renewed = sqlx::query(
+            "UPDATE partitions
+                SET lease_until = clock_timestamp() + $3 * interval '1 millisecond',
+                    published = greatest(published, $4)
+              WHERE partition = $1 AND epoch = $2",
+        )
+        .bind(number(lease.partition))
+        .bind(lease.epoch)
+        .bind(milliseconds(self.lease))
+        .bind(published.number())
+        .execute(&self.pool)
+        .await;
+        fenced(renewed, "renewing the lease")
+    }
+
+    async fn release(&self, lease: Lease, published: Position) -> Result<(), Error> {
+        let released = sqlx::query(
+            "UPDATE partitions
+                SET owner = NULL,
+                    lease_until = '-infinity',
+                    published = greatest(published, $3)
+              WHERE partition = $1 AND epoch = $2",
+        )
+        .bind(number(lease.partition))
+        .bind(lease.epoch)
+        .bind(published.number())
+        .execute(&self.pool)
+        .await;
+        fenced(released, "giving the partition back")
+    }
+
+    async fn set_stopped(&self, lease: Lease, why: Option<&str>) -> Result<(), Error> {
+        let set = sqlx::query(
+            "UPDATE partitions
+                SET stopped = $3,
+                    stopped_at = CASE WHEN $3 IS NULL THEN NULL ELSE coalesce(stopped_at, now()) END
+              WHERE partition = $1 AND epoch = $2",
+        )
+        .bind(number(lease.partition))
+        .bind(lease.epoch)
+        .bind(why)
+        .execute(&self.pool)
+        .await;
+        fenced(set, "saying why the partition stopped")
+    }
+
+    async fn commit_at(
+        &self,
+        partition: Partition,
+        position: Position,
+    ) -> Result<Option<CommitRow>, Error> {
+        journal::commit_at(&self.pool, partition, position).await
+    }
+
+    async fn last_commit(&self, partition: Partition) -> Result<Option<CommitRow>, Error> {
+        journal::last_commit(&self.pool, partition).await
+    }
+
+    async fn commit_after(
+        &self,
+        partition: Partition,
+        position: Position,
+    ) -> Result<Option<CommitRow>, Error> {
+        let commits = journal::commits_after(&self.pool, partition, position, 1).await?;
+        Ok(commits.into_iter().next())
+    }
+
+    async fn journal(
+        &self,
+        partition: Partition,
+        commit: &CommitRow,
+    ) -> Result<(Vec<Event>, Vec<DeadLetterRecord>), Error> {
+        let events = journal::events_of(&self.pool, partition, commit).await?;
+        let dead = journal::dead_letters_of(&self.pool, partition, commit).await?;
+        Ok((events, dead))
+    }
+
+    async fn begin(&self, lease: Lease, advance: Advance) -> Result<Batch, Error> {
+        let mut transaction = self
+            .pool
+            .begin()
+            .await
+            .map_err(|error| classify("beginning a transaction", error))?;
+        let moved = sqlx::query(
+            "UPDATE partitions
+                SET applied = $4,
+                    applied_at = $5,
+                    published = greatest(published, $6),
+                    lease_until = clock_timestamp() + $7 * interval '1 millisecond'
+              WHERE partition = $1 AND epoch = $2 AND applied = $3",
+        )
+        .bind(number(lease.partition))
+        .bind(lease.epoch)
+        .bind(advance.previous.number())
+        .bind(advance.next.number())
+        .bind(advance.next_at.nanoseconds())
+        .bind(advance.published.number())
+        .bind(milliseconds(self.lease))
+        .execute(&mut *transaction)
+        .await;
+        fenced(moved, "moving the position")?;
+        Ok(Batch::new(transaction))
+    }
+}
+
+impl Postgres {
+    /// Ends the sessions that keep a takeover waiting: their leases have run out.
+    async fn end_blockers(&self, partition: Partition, waiting: i32) -> Result<(), Error> {
+        let ended: Vec<i32> = sqlx::query_scalar(
+            "SELECT pid
+               FROM unnest(pg_blocking_pids($1)) AS pid
+              WHERE pg_terminate_backend(pid)",
+        )
+        .bind(waiting)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| classify("ending a session that blocks a takeover", error))?;
+        if !ended.is_empty() {
+            tracing::warn!(%partition, sessions = ?ended, "ended sessions that kept the partition locked beyond their lease");
+        }
+        Ok(())
+    }
+}
+
+async fn take_over(
+    connection: &mut PgConnection,
+    partition: Partition,
+    owner: &str,
+    lease: Duration,
+) -> Result<Option<Row>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let row = sqlx::query(
+        "UPDATE partitions
+            SET owner = $2,
+                epoch = epoch + 1,
+                lease_until = clock_timestamp() + $3 * interval '1 millisecond'
+          WHERE partition = $1
+            AND (owner IS NULL OR owner = $2 OR lease_until < clock_timestamp())
+      RETURNING epoch, generation, stream_created, applied, applied_at, published, stopped",
+    )
+    .bind(number(partition))
+    .bind(owner)
+    .bind(milliseconds(lease))
+    .fetch_optional(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    row.map(|row| {
+        let generation: i16 = row.try_get("generation")?;
+        let created: Option<i64> = row.try_get("stream_created")?;
+        Ok(Row {
+            lease: Lease {
+                partition,
+                epoch: row.try_get("epoch")?,
+            },
+            generation: u16::try_from(generation).unwrap_or_default(),
+            stream_created: created.map(Timestamp::from_nanoseconds),
+            applied: Position::from_number(row.try_get("applied")?),
+            applied_at: Timestamp::from_nanoseconds(row.try_get("applied_at")?),
+            published: Position::from_number(row.try_get("published")?),
+            stopped: row.try_get("stopped")?,
+        })
+    })
+    .transpose()
+}
+
+/// No row means that the epoch or the position is no longer ours.
+fn fenced(
+    done: Result<sqlx::postgres::PgQueryResult, sqlx::Error>,
+    doing: &'static str,
+) -> Result<(), Error> {
+    match done {
+        Ok(done) if done.rows_affected() == 1 => Ok(()),
+        Ok(_) => Err(Error::Fenced),
+        Err(error) => Err(classify(doing, error)),
+    }
+}
+
+pub(super) fn number(partition: Partition) -> i16 {
+    i16::try_from(partition.0).expect("there are at most 256 partitions")
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}

@@ -1,0 +1,428 @@
+//! The loop: read → load → decide → commit → publish.
+//!
+//! Invariant: one batch is one transaction is one commit. After any error but a conflict or a poisonous
+//! command the loop ends, and what happened is read from Postgres at the next takeover.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicI64;
+
+use bytes::Bytes;
+use ledger::{Batch, Decision, Reads, Rows};
+use schemas::{Order, Position, Timestamp};
+use streams::{ReadError, Record, Reply, ReplyTo};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::commit::{Commit, DeadLetter, build};
+use crate::decode::{Decoded, Limits, Line, decode, shorten};
+use crate::publish::{Unpublished, position, publish_all};
+use crate::seam::{Advance, Feed, Lease, Ledgers, Log, Store, Transaction};
+use crate::takeover::Session;
+use crate::{Config, Error, metrics, poison};
+
+/// One line of a batch: a command (its item stands in the batch, in the same order) or a dead letter.
+#[derive(Debug, Clone)]
+pub(crate) enum Slot {
+    Command(Bytes),
+    Dead(DeadLetter),
+}
+
+/// Works the partition until `released`, then publishes what is left and gives it back.
+pub(crate) async fn process<S: Store, L: Log>(
+    store: &S,
+    log: &L,
+    config: &Config,
+    session: Session,
+    released: &CancellationToken,
+) -> Result<(), Error> {
+    let (commits, unpublished) = mpsc::channel(config.unpublished_commits_max);
+    let published = AtomicI64::new(session.published.number());
+    let lease = session.row.lease;
+    let event_after = session.event_after;
+    let applier = Applier::new(store, log, config, session, commits, &published).await?;
+    tokio::try_join!(
+        applier.run(released),
+        publish_all(log, unpublished, event_after, &published)
+    )?;
+    store.release(lease, position(&published)).await
+}
+
+struct Applier<'a, S: Store, L: Log> {
+    store: &'a S,
+    log: &'a L,
+    config: &'a Config,
+    commits: mpsc::Sender<Unpublished>,
+    published: &'a AtomicI64,
+    lease: Lease,
+    limits: Limits,
+    ledgers: Ledgers,
+    applied: Position,
+    previous_hash: [u8; 32],
+    feed: L::Feed,
+    /// How many consumers this epoch has had.
+    feeds: u32,
+    /// Read, but too much for the last batch.
+    waiting: Option<Decoded>,
+}
+
+/// The records of one transaction.
+struct Work {
+    batch: Batch,
+    slots: Vec<Slot>,
+    replies: Vec<(ReplyTo, String, std::ops::Range<usize>, Position)>,
+    first_accepted: Timestamp,
+    records: usize,
+    first: Position,
+    next: Position,
+    next_at: Timestamp,
+}
+
+impl<'a, S: Store, L: Log> Applier<'a, S, L> {
+    async fn new(
+        store: &'a S,
+        log: &'a L,
+        config: &'a Config,
+        session: Session,
+        commits: mpsc::Sender<Unpublished>,
+        published: &'a AtomicI64,
+    ) -> Result<Self, Error> {
+        let row = session.row;
+        let limits = Limits {
+            partition: row.lease.partition,
+            partitions: log.partitions(),
+            generation: row.generation,
+            commands_max: config.record_commands_max,
+            payload_bytes_max: log.payload_bytes_max(),
+        };
+        let feed = log
+            .read(
+                row.lease.partition,
+                &consumer(row.lease, 1),
+                row.applied.sequence(),
+            )
+            .await?;
+        Ok(Self {
+            store,
+            log,
+            config,
+            commits,
+            published,
+            lease: row.lease,
+            limits,
+            ledgers: store.ledgers().await?,
+            applied: row.applied,
+            previous_hash: session.previous_hash,
+            feed,
+            feeds: 1,
+            waiting: None,
+        })
+    }
+
+    async fn run(mut self, released: &CancellationToken) -> Result<(), Error> {
+        loop {
+            let first = match self.waiting.take() {
+                Some(decoded) => decoded,
+                None => tokio::select! {
+                    biased;
+                    () = released.cancelled() => return Ok(()),
+                    record = self.feed.next() => match self.placed(record).await? {
+                        Some(record) => self.decode(&record).await?,
+                        None => continue,
+                    },
+                    () = tokio::time::sleep(self.config.renewal) => {
+                        self.idle().await?;
+                        continue;
+                    }
+                },
+            };
+            let work = self.collect(first).await?;
+            self.apply(work).await?;
+        }
+    }
+
+    /// Keeps the lease, and looks whether a record was taken from us that no later one has shown to be missing.
+    async fn idle(&mut self) -> Result<(), Error> {
+        self.store
+            .renew(self.lease, position(self.published))
+            .await?;
+        let next = self
+            .log
+            .next_after(self.lease.partition, self.applied.sequence())
+            .await?;
+        metrics::waiting(self.lease.partition, next.map(|(_, stored_at)| stored_at));
+        if next.is_some() {
+            self.reopen().await?;
+        }
+        Ok(())
+    }
+
+    /// A record in its place; `None` after the feed was opened again.
+    async fn placed(&mut self, record: Result<Record, ReadError>) -> Result<Option<Record>, Error> {
+        match record {
+            Ok(record) => Ok(Some(record)),
+            Err(ReadError::Stolen(consumer)) => {
+                metrics::stolen(self.lease.partition);
+                tracing::warn!(partition = %self.lease.partition, consumer, "somebody else took records from our consumer; reading them again");
+                self.reopen().await?;
+                Ok(None)
+            }
+            Err(error @ ReadError::Lost { .. }) => Err(Error::LostPlace(error)),
+        }
+    }
+
+    async fn reopen(&mut self) -> Result<(), Error> {
+        self.waiting = None;
+        self.feeds += 1;
+        let name = consumer(self.lease, self.feeds);
+        self.feed = self
+            .log
+            .read(self.lease.partition, &name, self.applied.sequence())
+            .await?;
+        Ok(())
+    }
+
+    /// A ledger may be newer than our list of them.
+    async fn decode(&mut self, record: &Record) -> Result<Decoded, Error> {
+        metrics::lag(self.lease.partition, record.pending, record.stored_at);
+        let decoded = decode(record, &self.limits, &self.ledgers);
+        if !decoded.unknown_ledger {
+            return Ok(decoded);
+        }
+        self.ledgers = self.store.ledgers().await?;
+        Ok(decode(record, &self.limits, &self.ledgers))
+    }
+
+    /// Adds whole records that are here already, up to the limits of a batch.
+    async fn collect(&mut self, first: Decoded) -> Result<Work, Error> {
+        let mut event_bytes = 0;
+        let mut work = Work {
+            batch: Batch::default(),
+            slots: Vec::new(),
+            replies: Vec::new(),
+            first_accepted: first.stored_at,
+            records: 0,
+            first: first.position,
+            next: first.position,
+            next_at: first.stored_at,
+        };
+        let mut decoded = first;
+        loop {
+            let fits = work.slots.len() + decoded.lines.len() <= self.config.batch_commands_max
+                && event_bytes + decoded.event_bytes_max <= self.limits.event_bytes_max();
+            if !work.slots.is_empty() && !fits {
+                self.waiting = Some(decoded);
+                return Ok(work);
+            }
+            event_bytes += decoded.event_bytes_max;
+            work.add(decoded);
+            match self.feed.try_next() {
+                Ok(Some(record)) => decoded = self.decode(&record).await?,
+                Ok(None) => return Ok(work),
+                // What was read so far is in its place; the error comes again at the next read.
+                Err(ReadError::Stolen(_)) => {
+                    self.reopen_after(&work).await?;
+                    return Ok(work);
+                }
+                Err(error) => return Err(Error::LostPlace(error)),
+            }
+        }
+    }
+
+    async fn reopen_after(&mut self, work: &Work) -> Result<(), Error> {
+        metrics::stolen(self.lease.partition);
+        self.feeds += 1;
+        let name = consumer(self.lease, self.feeds);
+        self.feed = self
+            .log
+            .read(self.lease.partition, &name, work.next.sequence())
+            .await?;
+        Ok(())
+    }
+
+    async fn apply(&mut self, mut work: Work) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut conflicts = 0;
+        let commit = loop {
+            match self
+                .attempt(&work, &work.batch, &work.slots, Attempt::Commit)
+                .await
+            {
+                Ok(commit) => break commit,
+                Err(Error::Conflict(cause)) if conflicts < self.config.conflicts_max => {
+                    conflicts += 1;
+                    metrics::conflict();
+                    tracing::debug!(partition = %self.lease.partition, %cause, "deciding the batch again");
+                }
+                Err(Error::Poison(why)) => self.bury(&mut work, &why).await?,
+                Err(error) => return Err(error),
+            }
+        };
+        metrics::committed(&commit, work.records, started.elapsed());
+        self.applied = work.next;
+        self.previous_hash = commit.record.hash;
+        self.after_commit(work, commit).await
+    }
+
+    /// One try of a transaction.
+    async fn attempt(
+        &self,
+        work: &Work,
+        batch: &Batch,
+        slots: &[Slot],
+        end: Attempt,
+    ) -> Result<Commit, Error> {
+        let advance = Advance {
+            previous: self.applied,
+            next: work.next,
+            next_at: work.next_at,
+            published: position(self.published),
+        };
+        let reads = ledger::reads(batch);
+        let mut transaction = self.store.begin(self.lease, advance).await?;
+        let (rows, now) = transaction.load(&reads).await?;
+        let decision = decide(&reads, rows, batch, now)?;
+        let span = (work.first, work.next);
+        let commit = build(
+            self.lease,
+            span,
+            self.previous_hash,
+            (batch, slots),
+            decision,
+            now,
+        );
+        transaction.write(&commit).await?;
+        if end == Attempt::Commit {
+            if let Some(failpoint) = &self.config.failpoint {
+                failpoint.pass().await;
+            }
+            transaction.commit().await?;
+        }
+        Ok(commit)
+    }
+
+    /// Finds the command that spoils the batch and makes it a dead letter.
+    async fn bury(&self, work: &mut Work, why: &str) -> Result<(), Error> {
+        let place = poison::find(&work.batch, &work.slots, async |batch, slots| {
+            match self.attempt(work, &batch, &slots, Attempt::Trial).await {
+                Ok(_) => Ok(false),
+                Err(Error::Poison(_)) => Ok(true),
+                Err(error) => Err(error),
+            }
+        })
+        .await?;
+        let Slot::Command(body) = work.slots[place].clone() else {
+            unreachable!("a dead letter was tried as a command");
+        };
+        let number = work.slots[..place]
+            .iter()
+            .filter(|slot| matches!(slot, Slot::Command(_)))
+            .count();
+        let item = work.batch.items.remove(number);
+        tracing::error!(at = %item.at, why, "a command that cannot be committed becomes a dead letter");
+        metrics::poison(self.lease.partition);
+        work.slots[place] = Slot::Dead(DeadLetter {
+            at: item.at,
+            whole: false,
+            recorded_at: work.next_at,
+            transfer_id: match &item.order {
+                Order::Transfer(order) => Some(order.id(&item.ledger_name)),
+                Order::Account(..) => None,
+            },
+            ledger: Some((item.ledger, item.ledger_name)),
+            reason: "cannot_be_committed".to_owned(),
+            detail: shorten(why),
+            body,
+        });
+        Ok(())
+    }
+
+    /// Everything here is a courtesy or is made good at the next takeover.
+    async fn after_commit(&mut self, work: Work, commit: Commit) -> Result<(), Error> {
+        for (to, record, lines, position) in work.replies {
+            let from = lines
+                .start
+                .checked_sub(1)
+                .map_or(0, |line| commit.line_ends[line]);
+            let events = commit
+                .record
+                .body
+                .slice(from..commit.line_ends[lines.end - 1]);
+            let reply = Reply {
+                record,
+                position: position.number(),
+                events,
+            };
+            if let Err(error) = self.log.reply(&to, reply).await {
+                tracing::debug!(error = %error.chain(), "a waiting client will read the row instead");
+            }
+        }
+        if let Err(error) = self.feed.acknowledge().await {
+            tracing::debug!(error = %error.chain(), "lag tools will see these records as unread");
+        }
+        let dead = commit.dead.iter().map(DeadLetter::to_record).collect();
+        let mut unpublished = Some(Unpublished {
+            record: commit.record,
+            dead,
+        });
+        while unpublished.is_some() {
+            tokio::select! {
+                permit = self.commits.reserve() => {
+                    let permit = permit.map_err(|closed| Error::unavailable("publishing commits", closed))?;
+                    permit.send(unpublished.take().expect("the loop ends once it is sent"));
+                }
+                () = tokio::time::sleep(self.config.renewal) => {
+                    self.store.renew(self.lease, position(self.published)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    Commit,
+    /// Everything but the COMMIT.
+    Trial,
+}
+
+impl Work {
+    fn add(&mut self, decoded: Decoded) {
+        let from = self.slots.len();
+        for line in decoded.lines {
+            match line {
+                Line::Command(item, text) => {
+                    self.first_accepted = self.first_accepted.min(item.accepted_at);
+                    self.batch.items.push(*item);
+                    self.slots.push(Slot::Command(text));
+                }
+                Line::Dead(letter) => self.slots.push(Slot::Dead(letter)),
+            }
+        }
+        if let Some((to, record)) = decoded.reply {
+            self.replies
+                .push((to, record, from..self.slots.len(), decoded.position));
+        }
+        self.records += 1;
+        self.next = decoded.position;
+        self.next_at = decoded.stored_at;
+    }
+}
+
+/// The pure core may panic only on a bug; then one command pays, not the partition.
+fn decide(reads: &Reads, rows: Rows, batch: &Batch, now: Timestamp) -> Result<Decision, Error> {
+    catch_unwind(AssertUnwindSafe(|| ledger::apply(reads, rows, batch, now))).map_err(|panic| {
+        let why = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Error::Poison(format!("deciding it panicked: {why}"))
+    })
+}
+
+/// Consumers of one partition never share a name.
+fn consumer(lease: Lease, number: u32) -> String {
+    format!("process-{}-{}-{number}", lease.partition, lease.epoch)
+}

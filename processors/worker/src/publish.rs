@@ -1,0 +1,98 @@
+//! Commits onto EVENTS, one at a time and in order.
+//!
+//! Invariant: a commit stands on EVENTS once. Its dead letters are published before it, so that a commit that
+//! stands there has all of them on DLQ.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use schemas::Position;
+use streams::{DeadLetterRecord, EventRecord, PublishError};
+use tokio::sync::mpsc;
+
+use crate::seam::Log;
+use crate::{Error, metrics};
+
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// A commit that is not on EVENTS yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Unpublished {
+    pub(crate) record: EventRecord,
+    pub(crate) dead: Vec<DeadLetterRecord>,
+}
+
+/// Publishes what it receives until the sender is gone; `published` follows.
+pub(crate) async fn publish_all<L: Log>(
+    log: &L,
+    mut commits: mpsc::Receiver<Unpublished>,
+    mut after: u64,
+    published: &AtomicI64,
+) -> Result<(), Error> {
+    while let Some(commit) = commits.recv().await {
+        after = publish(log, &commit, after).await?;
+        published.store(commit.record.position.number(), Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Publishes one commit behind the record with sequence `after` and gives its own sequence.
+///
+/// # Errors
+/// `Fenced` when a newer commit stands there already.
+pub(crate) async fn publish<L: Log>(
+    log: &L,
+    commit: &Unpublished,
+    mut after: u64,
+) -> Result<u64, Error> {
+    let record = &commit.record;
+    let mut pause = PAUSE_MIN;
+    loop {
+        match publish_once(log, commit, after).await {
+            Ok(sequence) => return Ok(sequence),
+            Err(PublishError::WrongLast) => {}
+            Err(error) => {
+                metrics::publish_failed(record.partition);
+                tracing::warn!(partition = %record.partition, position = %record.position, error = %error, "the commit is not published yet");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+        let Ok(last) = log.last_published(record.partition).await else {
+            continue;
+        };
+        match last {
+            Some(last) if last.hash == record.hash => return Ok(last.sequence),
+            Some(last) if last.hash == record.previous_hash => after = last.sequence,
+            None if record.previous_hash == [0; 32] => after = 0,
+            None => {
+                return Err(Error::unavailable(
+                    "publishing a commit",
+                    "EVENTS was emptied; it is filled again from Postgres",
+                ));
+            }
+            Some(_) => return Err(Error::Fenced),
+        }
+    }
+}
+
+async fn publish_once<L: Log>(
+    log: &L,
+    commit: &Unpublished,
+    after: u64,
+) -> Result<u64, PublishError> {
+    for letter in &commit.dead {
+        log.publish_dead_letter(letter)
+            .await
+            .map_err(|error| PublishError::Unavailable(error.into()))?;
+    }
+    let started = tokio::time::Instant::now();
+    let sequence = log.publish(&commit.record, after).await?;
+    metrics::published(started.elapsed());
+    Ok(sequence)
+}
+
+pub(crate) fn position(published: &AtomicI64) -> Position {
+    Position::from_number(published.load(Ordering::Relaxed))
+}

@@ -1,0 +1,217 @@
+//! What the loop needs of Postgres and of the log.
+//!
+//! Invariant: these traits have two implementations each, the real one and the simulation's, and the same test
+//! body runs against both.
+
+use std::collections::HashMap;
+
+use ledger::{Reads, Rows};
+use schemas::{Event, LedgerName, Partition, Position, Timestamp, Units};
+use streams::{
+    DeadLetterRecord, EventRecord, PublishError, Published, ReadError, Record, Reply, ReplyTo,
+    StreamIdentity,
+};
+
+use crate::Error;
+use crate::commit::Commit;
+
+/// The right to write one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    pub partition: Partition,
+    pub epoch: i64,
+}
+
+/// A partition's row when it was taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub lease: Lease,
+    pub generation: u16,
+    pub stream_created: Option<Timestamp>,
+    pub applied: Position,
+    /// When the log stored the record at `applied`.
+    pub applied_at: Timestamp,
+    pub published: Position,
+    /// Why an owner before us stopped.
+    pub stopped: Option<String>,
+}
+
+/// The step of the position that a transaction makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Advance {
+    pub previous: Position,
+    pub next: Position,
+    /// When the log stored the record at `next`.
+    pub next_at: Timestamp,
+    /// Known to be on EVENTS, up to here.
+    pub published: Position,
+}
+
+/// A commit without its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitRow {
+    pub first_position: Position,
+    pub position: Position,
+    pub encoder: i16,
+    pub commands: u32,
+    pub previous_hash: [u8; 32],
+    pub hash: [u8; 32],
+}
+
+/// A ledger as decoding needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ledger {
+    pub number: i32,
+    pub units: Units,
+}
+
+pub type Ledgers = HashMap<LedgerName, Ledger>;
+
+/// Postgres.
+pub trait Store: Clone + Send + Sync + 'static {
+    type Transaction: Transaction;
+
+    /// Every ledger and its units.
+    fn ledgers(&self) -> impl Future<Output = Result<Ledgers, Error>> + Send;
+
+    /// Makes the partition ours, if its lease is free or ours, under a new epoch.
+    fn take_over(
+        &self,
+        partition: Partition,
+        owner: &str,
+    ) -> impl Future<Output = Result<Option<Row>, Error>> + Send;
+
+    /// Records which stream the positions belong to, once.
+    fn bind_stream(
+        &self,
+        lease: Lease,
+        created: Timestamp,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Prolongs the lease.
+    fn renew(
+        &self,
+        lease: Lease,
+        published: Position,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Gives the partition back.
+    fn release(
+        &self,
+        lease: Lease,
+        published: Position,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Says why the partition does not go on, or that it does.
+    fn set_stopped(
+        &self,
+        lease: Lease,
+        why: Option<&str>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// The commit that ends at `position`.
+    fn commit_at(
+        &self,
+        partition: Partition,
+        position: Position,
+    ) -> impl Future<Output = Result<Option<CommitRow>, Error>> + Send;
+
+    /// The last commit of the partition.
+    fn last_commit(
+        &self,
+        partition: Partition,
+    ) -> impl Future<Output = Result<Option<CommitRow>, Error>> + Send;
+
+    /// The first commit after `position`.
+    fn commit_after(
+        &self,
+        partition: Partition,
+        position: Position,
+    ) -> impl Future<Output = Result<Option<CommitRow>, Error>> + Send;
+
+    /// The outcomes of a commit, in order, and its dead letters.
+    fn journal(
+        &self,
+        partition: Partition,
+        commit: &CommitRow,
+    ) -> impl Future<Output = Result<(Vec<Event>, Vec<DeadLetterRecord>), Error>> + Send;
+
+    /// Opens a transaction that moves the position; `Fenced` when it is not ours to move.
+    fn begin(
+        &self,
+        lease: Lease,
+        advance: Advance,
+    ) -> impl Future<Output = Result<Self::Transaction, Error>> + Send;
+}
+
+/// One batch's transaction; dropped without `commit`, it never happened.
+pub trait Transaction: Send {
+    /// Locks and reads what the batch touches, then reads the clock.
+    fn load(
+        &mut self,
+        reads: &Reads,
+    ) -> impl Future<Output = Result<(Rows, Timestamp), Error>> + Send;
+
+    fn write(&mut self, commit: &Commit) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// An error leaves open whether it happened.
+    fn commit(self) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// The log.
+pub trait Log: Clone + Send + Sync + 'static {
+    type Feed: Feed;
+
+    fn partitions(&self) -> u16;
+
+    fn payload_bytes_max(&self) -> usize;
+
+    fn identity(&self) -> impl Future<Output = Result<StreamIdentity, Error>> + Send;
+
+    fn stored_at(
+        &self,
+        partition: Partition,
+        sequence: u64,
+    ) -> impl Future<Output = Result<Option<Timestamp>, Error>> + Send;
+
+    fn next_after(
+        &self,
+        partition: Partition,
+        sequence: u64,
+    ) -> impl Future<Output = Result<Option<(u64, Timestamp)>, Error>> + Send;
+
+    fn read(
+        &self,
+        partition: Partition,
+        name: &str,
+        sequence: u64,
+    ) -> impl Future<Output = Result<Self::Feed, Error>> + Send;
+
+    fn last_published(
+        &self,
+        partition: Partition,
+    ) -> impl Future<Output = Result<Option<Published>, Error>> + Send;
+
+    fn publish(
+        &self,
+        record: &EventRecord,
+        after: u64,
+    ) -> impl Future<Output = Result<u64, PublishError>> + Send;
+
+    fn publish_dead_letter(
+        &self,
+        letter: &DeadLetterRecord,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    fn reply(&self, to: &ReplyTo, reply: Reply) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// The records of one partition, in order.
+pub trait Feed: Send {
+    fn next(&mut self) -> impl Future<Output = Result<Record, ReadError>> + Send;
+
+    /// The next record, if it is here already.
+    fn try_next(&mut self) -> Result<Option<Record>, ReadError>;
+
+    fn acknowledge(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+}
