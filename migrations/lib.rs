@@ -3,4 +3,4 @@
 //! Invariant: a migration works with the code before it and after it.
 
 /// Every migration, in order; `MIGRATIONS.run(&pool)` applies what is missing.
-pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./");
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

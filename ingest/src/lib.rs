@@ -1,1 +1,147 @@
-//! ingest
+//! The way in: HTTP to the log, and what clients read from Postgres.
+//!
+//! Invariant: a 202 leaves only after the log's acknowledgement. Accepting a transfer needs the log and a key in
+//! memory, never Postgres; reading needs Postgres, never the log.
+
+mod account_change;
+pub mod admin;
+mod answers;
+mod api;
+mod append;
+mod config;
+mod error;
+mod exchange;
+mod keyring;
+pub mod metrics;
+mod page;
+mod problem;
+mod replays;
+mod request;
+mod respond;
+mod routes;
+mod scope;
+mod server;
+mod store;
+mod submission;
+mod usage;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use streams::Durability;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use config::{Config, Limits};
+pub use error::Error;
+pub use routes::openapi;
+pub use scope::Scope;
+
+use api::Api;
+use append::{Appender, Waiting};
+use exchange::Exchange;
+use keyring::Keyring;
+use replays::Replays;
+use store::Store;
+
+/// What ingest talks to.
+#[derive(Clone)]
+pub struct Connections {
+    pub log: streams::Log,
+    pub database: sqlx::PgPool,
+    /// Rendered at `/metrics`.
+    pub metrics: PrometheusHandle,
+}
+
+/// Serves HTTP until `shutdown`; tells `ready` where, once it answers. Postgres and the log must be there at the
+/// start; later both may go away and come back.
+///
+/// # Errors
+/// When an acknowledgement would not mean "on disk", or something is missing at the start.
+pub async fn run(
+    config: Config,
+    connections: Connections,
+    shutdown: CancellationToken,
+    ready: oneshot::Sender<SocketAddr>,
+) -> Result<(), Error> {
+    metrics::describe();
+    let syncs_lazily = syncs_lazily(&config).await?;
+    let limits = config.limits;
+    let store = Arc::new(Store::new(connections.database, limits.database_time_max));
+    let keyring = Arc::new(Keyring::load(Arc::clone(&store), limits.key_grace).await?);
+    let (listener, address) = listen(config.listen).await?;
+
+    let mut tasks = JoinSet::new();
+    let replies = connections.log.replies().await?;
+    let waiting = Arc::new(Waiting::default());
+    let appender = Appender::start(
+        &connections.log,
+        replies.to(),
+        &waiting,
+        &keyring,
+        &limits,
+        &mut tasks,
+    );
+    tasks.spawn(async move { waiting.answer(replies).await });
+    tasks.spawn(Arc::clone(&keyring).keep_fresh(limits.key_refresh));
+    tasks.spawn(usage::watch(connections.log, limits.usage_refresh));
+    let api = Arc::new(Api {
+        appender,
+        replays: Arc::new(Replays::new(limits.replays_max)),
+        keyring,
+        store,
+        batches: Semaphore::new(limits.batches_max),
+        limits,
+        syncs_lazily,
+        requests: metrics::Requests::register(),
+        request_ids: request::RequestIds::random(),
+        prometheus: connections.metrics,
+        document: routes::openapi_json(),
+    });
+
+    tracing::info!(%address, "ingest listens");
+    if ready.send(address).is_err() {
+        tracing::debug!("nobody wanted to know the address");
+    }
+    server::serve(listener, Exchange::new(api), shutdown).await;
+    // What still waits in a queue was promised to nobody.
+    tasks.shutdown().await;
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+async fn syncs_lazily(config: &Config) -> Result<bool, Error> {
+    let durability = match &config.monitor_url {
+        Some(url) => match streams::durability(url).await {
+            Err(error) if config.allow_lazy_sync => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "nobody knows whether the log syncs"
+                );
+                Durability::SyncLazily
+            }
+            durability => durability?,
+        },
+        None if config.allow_lazy_sync => Durability::SyncLazily,
+        None => return Err(Error::MonitorUnknown),
+    };
+    match durability {
+        Durability::SyncAlways => Ok(false),
+        Durability::SyncLazily if config.allow_lazy_sync => {
+            tracing::warn!(
+                "acknowledged transfers are not on disk yet: a power failure may lose them"
+            );
+            Ok(true)
+        }
+        Durability::SyncLazily => Err(Error::SyncsLazily),
+    }
+}

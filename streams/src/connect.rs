@@ -63,6 +63,10 @@ fn options(name: &str) -> ConnectOptions {
             match event {
                 Event::Connected => tracing::info!("connected to nats-server"),
                 Event::Disconnected => tracing::warn!("connection to nats-server lost"),
+                Event::Draining | Event::Closed => {
+                    tracing::debug!("connection to nats-server closed")
+                }
+                Event::ClientError(_) => tracing::debug!(event = %event, "nats-server connection"),
                 other => tracing::warn!(event = %other, "nats-server connection"),
             }
         })

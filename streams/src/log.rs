@@ -84,6 +84,17 @@ impl Log {
         self.partitions
     }
 
+    /// Sends what is still to be sent and closes the connection.
+    ///
+    /// # Errors
+    /// When the connection is closed already.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.client
+            .drain()
+            .await
+            .map_err(|source| Error::unavailable("closing the connection to nats-server", source))
+    }
+
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
     }

@@ -72,7 +72,7 @@ pub(crate) fn build(
     let mut events = Vec::with_capacity(slots.len());
     for slot in slots {
         events.push(match slot {
-            Slot::Command(_) => {
+            Slot::Command { .. } => {
                 let (item, (decided_at, outcome)) =
                     decided.next().expect("one outcome per command");
                 let ledger = Some(item.ledger_name.clone());

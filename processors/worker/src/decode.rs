@@ -34,7 +34,7 @@ pub(crate) struct Decoded {
     pub(crate) reply: Option<(ReplyTo, String)>,
     /// Upper bound of the events that follow, in bytes.
     pub(crate) event_bytes_max: usize,
-    /// A ledger that is not known yet; it may have been created since the ledgers were loaded.
+    /// A ledger or unit that is not known; it may have been created since the ledgers were loaded.
     pub(crate) unknown_ledger: bool,
 }
 
@@ -65,65 +65,36 @@ pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Dec
         reply: record.reply_to.clone().zip(record.id.clone()),
         unknown_ledger: false,
     };
-    let whole = |reason: &'static str, detail: String| {
-        let at = LinePosition {
-            partition: limits.partition,
-            position,
-            line: 0,
-        };
-        vec![Line::Dead(DeadLetter {
-            at,
-            whole: true,
-            recorded_at: record.stored_at,
-            ledger: None,
-            transfer_id: None,
-            reason: reason.to_owned(),
-            detail,
-            body: record.body.clone(),
-        })]
+    let at = LinePosition {
+        partition: limits.partition,
+        position,
+        line: 0,
     };
-    if let Some(schema) = record.unknown_schema() {
-        decoded.lines = whole(
-            "schema_unknown",
-            format!("the record says Sluice-Schema: {schema}, cmd.v1 is known here"),
-        );
-        return decoded;
-    }
-    let texts = split(&record.body);
-    if texts.is_empty() {
-        decoded.lines = whole("record_empty", "the record holds no command".to_owned());
-        return decoded;
-    }
-    if texts.len() > limits.commands_max {
-        decoded.lines = whole(
-            "record_too_long",
-            format!(
-                "the record holds {} commands, at most {} fit one",
-                texts.len(),
-                limits.commands_max
-            ),
-        );
-        return decoded;
-    }
+    let texts = match texts_of(record, limits) {
+        Ok(texts) => texts,
+        Err((reason, detail)) => {
+            decoded.lines = whole(record, at, reason, detail);
+            return decoded;
+        }
+    };
     for (line, text) in texts.into_iter().enumerate() {
         let line = u32::try_from(line).expect("a record holds fewer than 2^32 lines");
-        let at = LinePosition {
-            partition: limits.partition,
-            position,
-            line,
-        };
+        let at = LinePosition { line, ..at };
         let decoded_line = decode_line(&text, at, record.stored_at, limits, ledgers);
         if let Err(invalid) = &decoded_line {
-            decoded.unknown_ledger |= invalid.code == "ledger_unknown";
+            decoded.unknown_ledger |=
+                ["ledger_unknown", "currency_unknown"].contains(&invalid.code);
         }
         decoded.event_bytes_max += event_bytes(&decoded_line);
         decoded.lines.push(match decoded_line {
             Ok((item, _)) => Line::Command(Box::new(item), text),
-            Err(invalid) => Line::Dead(dead(at, record.stored_at, ledgers, text, invalid)),
+            Err(invalid) => Line::Dead(dead(at, record.stored_at, ledgers, text, &invalid)),
         });
     }
     if decoded.event_bytes_max > limits.event_bytes_max() {
         decoded.lines = whole(
+            record,
+            at,
             "record_too_long",
             format!(
                 "the events of this record could take {} bytes, more than the log takes at once",
@@ -139,6 +110,46 @@ pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Dec
 const DEAD_EVENT_BYTES_MAX: usize = 2048;
 /// Longest explanation that is kept; it may quote the input.
 const DETAIL_CHARS_MAX: usize = 200;
+
+/// The texts of a record's lines, or why the record is a dead letter as a whole.
+fn texts_of(record: &Record, limits: &Limits) -> Result<Vec<Bytes>, (&'static str, String)> {
+    if let Some(schema) = record.unknown_schema() {
+        return Err((
+            "schema_unknown",
+            format!("the record says Sluice-Schema: {schema}, cmd.v1 is known here"),
+        ));
+    }
+    let texts = lines_of(&record.body);
+    if texts.is_empty() {
+        let detail = "the record holds no command".to_owned();
+        return Err(("record_empty", detail));
+    }
+    if texts.len() > limits.commands_max {
+        return Err((
+            "record_too_long",
+            format!(
+                "the record holds {} commands, at most {} fit one",
+                texts.len(),
+                limits.commands_max
+            ),
+        ));
+    }
+    Ok(texts)
+}
+
+/// A record that is one dead letter.
+fn whole(record: &Record, at: LinePosition, reason: &'static str, detail: String) -> Vec<Line> {
+    vec![Line::Dead(DeadLetter {
+        at,
+        whole: true,
+        recorded_at: record.stored_at,
+        ledger: None,
+        transfer_id: None,
+        reason: reason.to_owned(),
+        detail,
+        body: record.body.clone(),
+    })]
+}
 
 fn event_bytes(line: &Result<(Item, usize), Invalid>) -> usize {
     match line {
@@ -190,7 +201,7 @@ fn dead(
     recorded_at: Timestamp,
     ledgers: &Ledgers,
     body: Bytes,
-    invalid: Invalid,
+    invalid: &Invalid,
 ) -> DeadLetter {
     let named = named(&body);
     let ledger = named
@@ -234,7 +245,7 @@ fn named(body: &[u8]) -> Option<(LedgerName, Option<IdempotencyKey>)> {
 }
 
 /// The lines of a record. One JSON object over several lines, as a person may publish it, is one line.
-fn split(body: &Bytes) -> Vec<Bytes> {
+pub fn lines_of(body: &Bytes) -> Vec<Bytes> {
     let blank = |text: &[u8]| text.iter().all(u8::is_ascii_whitespace);
     let lines: Vec<Bytes> = body
         .split(|byte| *byte == b'\n')

@@ -36,6 +36,7 @@ pub async fn hold<S: Store, L: Log>(
     let mut failures: u32 = 0;
     let mut row: Option<Row> = None;
     loop {
+        let before = row.as_ref().map(|row| row.applied);
         let attempt = attempt(store, log, config, owner, partition, released, &mut row).await;
         let error = match attempt {
             Ok(ended) => return ended,
@@ -46,6 +47,9 @@ pub async fn hold<S: Store, L: Log>(
             }
             Err(error) => error,
         };
+        if row.as_ref().map(|row| row.applied) != before {
+            failures = 0;
+        }
         failures += 1;
         let stopped = matches!(error, Error::Stopped(_));
         report(partition, &error, stopped);

@@ -9,6 +9,7 @@ use crate::Error;
 use crate::seam::CommitRow;
 
 pub use crate::commit::link;
+pub use crate::decode::lines_of;
 pub use crate::postgres::journal::{commits_after, events_of};
 
 /// The event record of a commit, from its outcomes.

@@ -13,6 +13,7 @@ mod hold;
 pub mod journal;
 pub mod metrics;
 mod nats;
+pub mod operate;
 mod poison;
 mod postgres;
 mod process;
@@ -31,6 +32,7 @@ pub use role::{Connections, run};
 pub mod simulation {
     pub use crate::commit::{Commit, DeadLetter};
     pub use crate::hold::{Ended, hold};
+    pub use crate::postgres::Postgres;
     pub use crate::seam::{
         Advance, CommitRow, Feed, Lease, Ledger, Ledgers, Log, Row, Store, Transaction,
     };

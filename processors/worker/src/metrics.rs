@@ -122,6 +122,7 @@ pub(crate) fn committed(commit: &Commit, records: usize, took: Duration) {
     histogram!(COMMIT_SECONDS).record(took.as_secs_f64());
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
 pub(crate) fn lag(partition: Partition, records: u64, oldest: Timestamp) {
     gauge!(LAG_RECORDS, "partition" => label(partition)).set(records as f64);
     gauge!(LAG_SECONDS, "partition" => label(partition)).set(age(oldest));
@@ -137,6 +138,7 @@ pub(crate) fn waiting(partition: Partition, oldest: Option<Timestamp>) {
     gauge!(LAG_SECONDS, "partition" => label(partition)).set(oldest.map_or(0.0, age));
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
 pub(crate) fn epoch(partition: Partition, epoch: i64) {
     gauge!(EPOCH, "partition" => label(partition)).set(epoch as f64);
 }
@@ -169,6 +171,7 @@ pub(crate) fn publish_failed(partition: Partition) {
     counter!(PUBLISH_FAILURES, "partition" => label(partition)).increment(1);
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
 pub(crate) fn held(partitions: usize) {
     gauge!(PARTITIONS_HELD).set(partitions as f64);
 }

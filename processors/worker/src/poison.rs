@@ -18,7 +18,7 @@ where
     F: Future<Output = Result<bool, Error>>,
 {
     let commands: Vec<usize> = (0..slots.len())
-        .filter(|place| matches!(slots[*place], Slot::Command(_)))
+        .filter(|place| matches!(slots[*place], Slot::Command { .. }))
         .collect();
     let (mut good, mut bad) = (0, commands.len());
     while bad - good > 1 {

@@ -39,9 +39,9 @@ pub fn session_options(options: PgConnectOptions) -> PgConnectOptions {
 
 /// Postgres, with the lease that its partitions are taken for.
 #[derive(Debug, Clone)]
-pub(crate) struct Postgres {
-    pub(crate) pool: PgPool,
-    pub(crate) lease: Duration,
+pub struct Postgres {
+    pub pool: PgPool,
+    pub lease: Duration,
 }
 
 /// Sorts what Postgres says by what is to be done.

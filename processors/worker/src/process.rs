@@ -24,7 +24,11 @@ use crate::{Config, Error, metrics, poison};
 /// One line of a batch: a command (its item stands in the batch, in the same order) or a dead letter.
 #[derive(Debug, Clone)]
 pub(crate) enum Slot {
-    Command(Bytes),
+    Command {
+        body: Bytes,
+        /// When the log stored its record.
+        recorded_at: Timestamp,
+    },
     Dead(DeadLetter),
 }
 
@@ -121,9 +125,10 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
 
     async fn run(mut self, released: &CancellationToken) -> Result<(), Error> {
         loop {
-            let first = match self.waiting.take() {
-                Some(decoded) => decoded,
-                None => tokio::select! {
+            let first = if let Some(decoded) = self.waiting.take() {
+                decoded
+            } else {
+                tokio::select! {
                     biased;
                     () = released.cancelled() => return Ok(()),
                     record = self.feed.next() => match self.placed(record).await? {
@@ -134,7 +139,7 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
                         self.idle().await?;
                         continue;
                     }
-                },
+                }
             };
             let work = self.collect(first).await?;
             self.apply(work).await?;
@@ -311,12 +316,12 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
             }
         })
         .await?;
-        let Slot::Command(body) = work.slots[place].clone() else {
+        let Slot::Command { body, recorded_at } = work.slots[place].clone() else {
             unreachable!("a dead letter was tried as a command");
         };
         let number = work.slots[..place]
             .iter()
-            .filter(|slot| matches!(slot, Slot::Command(_)))
+            .filter(|slot| matches!(slot, Slot::Command { .. }))
             .count();
         let item = work.batch.items.remove(number);
         tracing::error!(at = %item.at, why, "a command that cannot be committed becomes a dead letter");
@@ -324,7 +329,7 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
         work.slots[place] = Slot::Dead(DeadLetter {
             at: item.at,
             whole: false,
-            recorded_at: work.next_at,
+            recorded_at,
             transfer_id: match &item.order {
                 Order::Transfer(order) => Some(order.id(&item.ledger_name)),
                 Order::Account(..) => None,
@@ -395,7 +400,10 @@ impl Work {
                 Line::Command(item, text) => {
                     self.first_accepted = self.first_accepted.min(item.accepted_at);
                     self.batch.items.push(*item);
-                    self.slots.push(Slot::Command(text));
+                    self.slots.push(Slot::Command {
+                        body: text,
+                        recorded_at: decoded.stored_at,
+                    });
                 }
                 Line::Dead(letter) => self.slots.push(Slot::Dead(letter)),
             }

@@ -54,8 +54,8 @@ pub async fn run(
     let assignment = Assignment::new(store, connections.log, config, owner);
     let server = axum::serve(listener, routes(connections.metrics))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let (served, ()) = tokio::join!(server, assignment.run(&shutdown));
-    served.map_err(serving)
+    let (ended, ()) = tokio::join!(server, assignment.run(&shutdown));
+    ended.map_err(serving)
 }
 
 fn routes(metrics: PrometheusHandle) -> Router {

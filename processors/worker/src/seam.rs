@@ -211,6 +211,9 @@ pub trait Feed: Send {
     fn next(&mut self) -> impl Future<Output = Result<Record, ReadError>> + Send;
 
     /// The next record, if it is here already.
+    ///
+    /// # Errors
+    /// As `next`.
     fn try_next(&mut self) -> Result<Option<Record>, ReadError>;
 
     fn acknowledge(&mut self) -> impl Future<Output = Result<(), Error>> + Send;

@@ -18,7 +18,7 @@ use crate::Error;
 use crate::commit::Commit;
 use crate::seam::Transaction;
 
-pub(crate) struct Batch {
+pub struct Batch {
     transaction: SqlTransaction<'static, Database>,
 }
 
@@ -85,21 +85,10 @@ impl Batch {
 
     async fn insert_transfers(&mut self, commit: &Commit) -> Result<(), Error> {
         let failed = |error| classify("inserting transfers", error);
-        let mut decided: Vec<_> = commit
-            .events
-            .iter()
-            .filter_map(|(ledger, event)| match &event.outcome {
-                Outcome::Posted(transfer) | Outcome::Refused(transfer) => {
-                    Some((ledger, event.at, transfer))
-                }
-                _ => None,
-            })
-            .collect();
+        let decided = decided_transfers(commit);
         if decided.is_empty() {
             return Ok(());
         }
-        // A key may reach two partitions at once: in one order the two wait for each other instead of dying.
-        decided.sort_unstable_by_key(|(_, _, transfer)| transfer.id);
         let count = decided.len();
         let text = |get: fn(&schemas::Transfer) -> Option<&str>| -> Vec<Option<&str>> {
             decided
@@ -124,14 +113,14 @@ impl Batch {
             .bind(
                 decided
                     .iter()
-                    .map(|(ledger, _, _)| ledger.expect("a transfer has a ledger"))
+                    .map(|(ledger, _, _)| *ledger)
                     .collect::<Vec<_>>(),
             )
             .bind(number64(|t| Some(t.position.number())))
             .bind(
                 decided
                     .iter()
-                    .map(|(_, at, _)| line(at.line))
+                    .map(|(_, number, _)| line(*number))
                     .collect::<Vec<_>>(),
             )
             .bind(text(|t| t.reason.map(schemas::RefusalReason::as_str)))
@@ -425,6 +414,24 @@ impl Transaction for Batch {
             .await
             .map_err(|error| Error::unavailable("committing a batch", error))
     }
+}
+
+/// First decisions with ledger and line. A key may reach two partitions at once: in one order, that of the ids, the
+/// two wait for each other instead of dying.
+fn decided_transfers(commit: &Commit) -> Vec<(i32, u32, &schemas::Transfer)> {
+    let mut decided: Vec<_> = commit
+        .events
+        .iter()
+        .filter_map(|(ledger, event)| match &event.outcome {
+            Outcome::Posted(transfer) | Outcome::Refused(transfer) => {
+                let ledger = ledger.expect("a transfer has a ledger");
+                Some((ledger, event.at.line, transfer))
+            }
+            _ => None,
+        })
+        .collect();
+    decided.sort_unstable_by_key(|(_, _, transfer)| transfer.id);
+    decided
 }
 
 fn is_row_of(row: &PgRow, key: &AccountKey) -> bool {

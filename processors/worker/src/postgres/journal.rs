@@ -17,6 +17,8 @@ use super::rows::{TRANSFER_COLUMNS, parsed, timestamp, transfer, unreadable};
 use crate::Error;
 use crate::seam::CommitRow;
 
+type Reader = fn(&PgRow) -> Result<Outcome, sqlx::Error>;
+
 const COMMIT_COLUMNS: &str = "position, first_position, encoder, commands, previous_hash, hash";
 
 pub(crate) async fn commit_at(
@@ -108,7 +110,7 @@ pub async fn events_of(
            LEFT JOIN ledgers l ON l.number = d.ledger
           WHERE d.partition = $1 AND d.position >= $2 AND d.position <= $3";
     let mut events = Vec::new();
-    let readers: [(String, fn(&PgRow) -> Result<Outcome, sqlx::Error>); 3] = [
+    let readers: [(String, Reader); 3] = [
         (transfers, first_decision),
         (outcomes, other_outcome),
         (dead.to_owned(), dead_letter),

@@ -85,13 +85,13 @@ impl Store for Postgres {
     async fn renew(&self, lease: Lease, published: Position) -> Result<(), Error> {
         let renewed = sqlx::query(
             "UPDATE partitions
-                SET lease_until = clock_timestamp() + $3 * interval '1 millisecond',
+                SET lease_until = clock_timestamp() + $3 * interval '1 second',
                     published = greatest(published, $4)
               WHERE partition = $1 AND epoch = $2",
         )
         .bind(number(lease.partition))
         .bind(lease.epoch)
-        .bind(milliseconds(self.lease))
+        .bind(self.lease.as_secs_f64())
         .bind(published.number())
         .execute(&self.pool)
         .await;
@@ -171,7 +171,7 @@ impl Store for Postgres {
                 SET applied = $4,
                     applied_at = $5,
                     published = greatest(published, $6),
-                    lease_until = clock_timestamp() + $7 * interval '1 millisecond'
+                    lease_until = clock_timestamp() + $7 * interval '1 second'
               WHERE partition = $1 AND epoch = $2 AND applied = $3",
         )
         .bind(number(lease.partition))
@@ -180,7 +180,7 @@ impl Store for Postgres {
         .bind(advance.next.number())
         .bind(advance.next_at.nanoseconds())
         .bind(advance.published.number())
-        .bind(milliseconds(self.lease))
+        .bind(self.lease.as_secs_f64())
         .execute(&mut *transaction)
         .await;
         fenced(moved, "moving the position")?;
@@ -218,14 +218,14 @@ async fn take_over(
         "UPDATE partitions
             SET owner = $2,
                 epoch = epoch + 1,
-                lease_until = clock_timestamp() + $3 * interval '1 millisecond'
+                lease_until = clock_timestamp() + $3 * interval '1 second'
           WHERE partition = $1
             AND (owner IS NULL OR owner = $2 OR lease_until < clock_timestamp())
       RETURNING epoch, generation, stream_created, applied, applied_at, published, stopped",
     )
     .bind(number(partition))
     .bind(owner)
-    .bind(milliseconds(lease))
+    .bind(lease.as_secs_f64())
     .fetch_optional(&mut *transaction)
     .await?;
     transaction.commit().await?;
@@ -262,8 +262,4 @@ fn fenced(
 
 pub(super) fn number(partition: Partition) -> i16 {
     i16::try_from(partition.0).expect("there are at most 256 partitions")
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
 }

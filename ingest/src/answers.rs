@@ -1,0 +1,213 @@
+//! From a transfer on the log to what its client hears.
+//!
+//! Invariant: a wait ends with the outcome or with "pending", never with an error of its own. The reply of the
+//! processor is heard first; what it does not say is read from Postgres, once the wait is over.
+
+use std::collections::HashMap;
+
+use schemas::{DeadLettered, LinePosition, Outcome, Transfer, TransferId};
+use tokio::sync::oneshot;
+use tokio::time::{Duration, Instant, sleep_until, timeout_at};
+
+use crate::api::Api;
+use crate::keyring::Ledger;
+use crate::problem::Problem;
+use crate::store::Unavailable;
+use crate::store::transfers::TransferRow;
+use crate::submission::Request;
+
+/// Pauses between looks at Postgres while a client waits for a repeat.
+pub(crate) const LOOK_PAUSE_MIN: Duration = Duration::from_millis(20);
+pub(crate) const LOOK_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// A request that is on the log.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) request: Request,
+    pub(crate) at: LinePosition,
+    pub(crate) is_replay: bool,
+    pub(crate) reply: Option<oneshot::Receiver<Outcome>>,
+}
+
+/// What the client hears about its transfer: as it was decided, or still pending.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) transfer: Transfer,
+    pub(crate) at: LinePosition,
+    pub(crate) is_replay: bool,
+}
+
+type Answered = Result<Answer, Problem>;
+
+#[derive(Debug)]
+enum Slot {
+    Open(Box<Placed>),
+    Answered(Box<Answered>),
+}
+
+/// The answers to transfers, in their order. Without a wait only repeats are looked up.
+pub(crate) async fn answers(
+    api: &Api,
+    ledger: &Ledger,
+    placed: Vec<Result<Placed, Problem>>,
+    wait_until: Option<Instant>,
+) -> Vec<Answered> {
+    let mut slots: Vec<Slot> = placed.into_iter().map(Slot::new).collect();
+    if let Some(until) = wait_until {
+        for slot in &mut slots {
+            slot.hear(until).await;
+        }
+    }
+    let mut pause = LOOK_PAUSE_MIN;
+    let mut sought = sought(&slots, wait_until);
+    while !sought.is_empty() {
+        // Without Postgres nobody can know yet: pending is the truth.
+        let Ok(found) = Found::load(api, ledger, &sought).await else {
+            break;
+        };
+        for slot in &mut slots {
+            slot.look(api, &found);
+        }
+        let Some(until) = wait_until.filter(|until| *until > Instant::now()) else {
+            break;
+        };
+        sought = self::sought(&slots, wait_until);
+        if !sought.is_empty() {
+            sleep_until(until.min(Instant::now() + pause)).await;
+            pause = LOOK_PAUSE_MAX.min(pause * 2);
+        }
+    }
+    slots.into_iter().map(Slot::answer).collect()
+}
+
+fn sought(slots: &[Slot], wait_until: Option<Instant>) -> Vec<TransferId> {
+    slots
+        .iter()
+        .filter_map(|slot| match slot {
+            Slot::Open(placed) if placed.is_replay || wait_until.is_some() => {
+                Some(placed.request.id)
+            }
+            Slot::Open(_) | Slot::Answered(_) => None,
+        })
+        .collect()
+}
+
+/// What Postgres knows about some transfers.
+struct Found {
+    rows: HashMap<TransferId, TransferRow>,
+    dead: HashMap<(TransferId, LinePosition), DeadLettered>,
+}
+
+impl Found {
+    async fn load(api: &Api, ledger: &Ledger, ids: &[TransferId]) -> Result<Self, Unavailable> {
+        let rows = api.store.transfers(ledger.number, ids).await?;
+        let rows: HashMap<_, _> = rows.into_iter().map(|row| (row.id(), row)).collect();
+        let missing: Vec<TransferId> = ids
+            .iter()
+            .copied()
+            .filter(|id| !rows.contains_key(id))
+            .collect();
+        let dead = if missing.is_empty() {
+            Vec::new()
+        } else {
+            api.store.dead_transfers(ledger.number, &missing).await?
+        };
+        let dead = dead.into_iter().map(|(id, at, dead)| ((id, at), dead));
+        Ok(Self {
+            rows,
+            dead: dead.collect(),
+        })
+    }
+}
+
+impl Slot {
+    fn new(placed: Result<Placed, Problem>) -> Self {
+        match placed {
+            Ok(placed) => Self::Open(Box::new(placed)),
+            Err(problem) => Self::Answered(Box::new(Err(problem))),
+        }
+    }
+
+    async fn hear(&mut self, until: Instant) {
+        let Self::Open(placed) = self else {
+            return;
+        };
+        let Some(reply) = placed.reply.take() else {
+            return;
+        };
+        if let Ok(Ok(outcome)) = timeout_at(until, reply).await
+            && let Some(answered) = placed.decided(outcome)
+        {
+            *self = Self::Answered(Box::new(answered));
+        }
+    }
+
+    fn look(&mut self, api: &Api, found: &Found) {
+        let Self::Open(placed) = self else {
+            return;
+        };
+        let id = placed.request.id;
+        let answered = if let Some(row) = found.rows.get(&id) {
+            placed.stored(row.clone())
+        } else if let Some(dead) = found.dead.get(&(id, placed.at)) {
+            // Once its cause is mended, a retry is a new attempt.
+            api.replays.forget(id);
+            Err(Problem::dead_lettered(dead))
+        } else {
+            return;
+        };
+        *self = Self::Answered(Box::new(answered));
+    }
+
+    fn answer(self) -> Answered {
+        match self {
+            Self::Answered(answered) => *answered,
+            Self::Open(placed) => Ok(Answer {
+                at: placed.at,
+                is_replay: placed.is_replay,
+                transfer: placed.request.pending(placed.at),
+            }),
+        }
+    }
+}
+
+impl Placed {
+    /// `None` for an outcome that no transfer has, which is left to Postgres.
+    fn decided(&self, outcome: Outcome) -> Option<Answered> {
+        let answer = |transfer, is_replay| {
+            Ok(Answer {
+                transfer,
+                at: self.at,
+                is_replay,
+            })
+        };
+        match outcome {
+            Outcome::Posted(transfer) | Outcome::Refused(transfer) => {
+                Some(answer(transfer, self.is_replay))
+            }
+            Outcome::Replayed(replayed) => Some(answer(replayed.transfer, true)),
+            Outcome::KeyReused(reused) => Some(Err(Problem::key_reused(reused))),
+            Outcome::DeadLettered(dead) => Some(Err(Problem::dead_lettered(&dead))),
+            Outcome::AccountOpened(_)
+            | Outcome::AccountChanged(_)
+            | Outcome::AccountFrozen(_)
+            | Outcome::AccountUnfrozen(_)
+            | Outcome::AccountClosed(_)
+            | Outcome::AccountUnchanged(_)
+            | Outcome::AccountRefused(_) => {
+                tracing::error!(at = %self.at, "a reply tells of an account where a transfer was asked for");
+                None
+            }
+        }
+    }
+
+    /// The row of this key is for ever, whoever wrote it.
+    fn stored(&self, row: TransferRow) -> Answered {
+        let is_ours = row.at() == self.at;
+        Ok(Answer {
+            transfer: self.request.confirm(row)?,
+            at: self.at,
+            is_replay: self.is_replay || !is_ours,
+        })
+    }
+}

@@ -1,0 +1,205 @@
+//! Who is calling: keys, units and stream generations, held in memory.
+//!
+//! Invariant: a request never waits for Postgres to be let in, unless its key is unknown. While Postgres is
+//! away known keys stay valid for a while, and unknown ones are told to come back rather than refused.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use schemas::{Currency, LedgerName, Partition, Units};
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::problem::Problem;
+use crate::scope::Scope;
+use crate::store::keys::Loaded;
+use crate::store::{Store, Unavailable};
+
+/// Unknown keys make the keys be read again at most this often.
+const MISS_PAUSE: Duration = Duration::from_millis(250);
+
+pub(crate) type Hash = [u8; 32];
+
+/// The book that a key belongs to.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) number: i32,
+    pub(crate) name: LedgerName,
+    pub(crate) units: Units,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) scope: Scope,
+}
+
+#[derive(Debug)]
+struct Snapshot {
+    keys: HashMap<Hash, Key>,
+    generations: BTreeMap<u16, u16>,
+    /// When its reading began: what was written before is in it.
+    taken: Instant,
+}
+
+#[derive(Debug)]
+pub(crate) struct Keyring {
+    store: Arc<Store>,
+    current: RwLock<Arc<Snapshot>>,
+    /// When the last reading began, whatever became of it.
+    last_read: Mutex<Instant>,
+    grace: Duration,
+}
+
+/// As the keys table has it.
+pub(crate) fn hash(key: &str) -> Hash {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+impl Keyring {
+    /// # Errors
+    /// When Postgres is not there at the start.
+    pub(crate) async fn load(store: Arc<Store>, grace: Duration) -> Result<Self, crate::Error> {
+        let taken = Instant::now();
+        let loaded = crate::store::keys::load(store.pool())
+            .await
+            .map_err(|source| crate::Error::Database {
+                doing: "reading the keys",
+                source,
+            })?;
+        Ok(Self {
+            store,
+            current: RwLock::new(Arc::new(Snapshot::new(loaded, taken))),
+            last_read: Mutex::new(taken),
+            grace,
+        })
+    }
+
+    /// Reads again every so often, for ever.
+    pub(crate) async fn keep_fresh(self: Arc<Self>, every: Duration) {
+        loop {
+            tokio::time::sleep(every).await;
+            // Without Postgres the keys stay what they are; the store has said so.
+            self.refresh().await.ok();
+        }
+    }
+
+    pub(crate) async fn refresh(&self) -> Result<(), Unavailable> {
+        let mut last_read = self.last_read.lock().await;
+        self.reread(&mut last_read).await
+    }
+
+    async fn reread(&self, last_read: &mut Instant) -> Result<(), Unavailable> {
+        *last_read = Instant::now();
+        let snapshot = Snapshot::new(self.store.load_keys().await?, *last_read);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        Ok(())
+    }
+
+    /// # Errors
+    /// 401 for a key that does not exist, 503 while nobody can know.
+    pub(crate) async fn authenticate(&self, key: &str) -> Result<Key, Problem> {
+        let hash = hash(key);
+        let snapshot = self.snapshot();
+        if snapshot.taken.elapsed() > self.grace {
+            return Err(unknowable());
+        }
+        if let Some(key) = snapshot.keys.get(&hash) {
+            return Ok(key.clone());
+        }
+        self.reread_since(Instant::now()).await?;
+        let key = self.snapshot().keys.get(&hash).cloned();
+        key.ok_or_else(|| {
+            Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "key_unknown",
+                "this API key does not exist or was revoked",
+            )
+        })
+    }
+
+    /// Which life of the stream a partition's positions are of.
+    pub(crate) fn generation(&self, partition: Partition) -> u16 {
+        let snapshot = self.snapshot();
+        snapshot
+            .generations
+            .get(&partition.0)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Makes sure that the keys were read, or could not be, after `arrival`; all who wait share one reading.
+    async fn reread_since(&self, arrival: Instant) -> Result<(), Problem> {
+        if self.store.is_away() {
+            return Err(unknowable());
+        }
+        let mut last_read = self.last_read.lock().await;
+        if *last_read < arrival {
+            tokio::time::sleep_until(*last_read + MISS_PAUSE).await;
+            // Those who wait behind see from the snapshot's age whether it worked.
+            self.reread(&mut last_read).await.ok();
+        }
+        if self.snapshot().taken < arrival {
+            return Err(unknowable());
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Snapshot {
+    fn new(loaded: Loaded, taken: Instant) -> Self {
+        let mut units: HashMap<i32, Units> = HashMap::new();
+        for (ledger, code, exponent) in loaded.units {
+            if let (Ok(code), Ok(exponent)) = (Currency::parse(&code), u8::try_from(exponent)) {
+                units.entry(ledger).or_default().declare(code, exponent);
+            }
+        }
+        let mut ledgers: HashMap<i32, Arc<Ledger>> = HashMap::new();
+        for (number, name) in loaded.ledgers {
+            if let Ok(name) = LedgerName::parse(&name) {
+                let units = units.remove(&number).unwrap_or_default();
+                let ledger = Ledger {
+                    number,
+                    name,
+                    units,
+                };
+                ledgers.insert(number, Arc::new(ledger));
+            }
+        }
+        let keys = loaded.keys.into_iter().filter_map(|row| {
+            let key = Key {
+                ledger: Arc::clone(ledgers.get(&row.ledger)?),
+                scope: Scope::parse(&row.scope)?,
+            };
+            Some((Hash::try_from(row.hash).ok()?, key))
+        });
+        let generations = loaded
+            .generations
+            .into_iter()
+            .filter_map(|(partition, generation)| {
+                Some((
+                    u16::try_from(partition).ok()?,
+                    u16::try_from(generation).ok()?,
+                ))
+            });
+        Self {
+            keys: keys.collect(),
+            generations: generations.collect(),
+            taken,
+        }
+    }
+}
+
+fn unknowable() -> Problem {
+    Problem::unavailable(
+        "keys_unavailable",
+        "API keys cannot be checked while the database is away, try again",
+    )
+}

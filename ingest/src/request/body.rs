@@ -1,0 +1,122 @@
+//! Bodies: bounded in size and in time.
+//!
+//! Invariant: no body is held beyond its limit. What is too long is read and thrown away for a while, so that
+//! the client hears why instead of finding its connection reset.
+
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{FromRequest, Request};
+use axum::http::{StatusCode, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::Instant;
+
+use crate::api::Api;
+use crate::problem::Problem;
+
+/// Most bytes of a refused body that are read for politeness.
+const DISCARD_BYTES_MAX: u64 = 32 << 20;
+
+/// A body of `application/json`, or of no declared type.
+pub(crate) struct JsonBytes(pub(crate) Bytes);
+
+/// A body of `application/x-ndjson`, or of no declared type.
+pub(crate) struct NdjsonBytes(pub(crate) Bytes);
+
+impl FromRequest<Arc<Api>> for JsonBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+        expect_type(&request, &["application/json"])?;
+        read(request, api, api.limits.body_bytes_max)
+            .await
+            .map(Self)
+    }
+}
+
+impl FromRequest<Arc<Api>> for NdjsonBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+        expect_type(
+            &request,
+            &[
+                "application/x-ndjson",
+                "application/ndjson",
+                "application/jsonl",
+            ],
+        )?;
+        read(request, api, api.limits.batch_bytes_max)
+            .await
+            .map(Self)
+    }
+}
+
+fn expect_type(request: &Request, accepted: &[&str]) -> Result<(), Problem> {
+    let Some(given) = request.headers().get(header::CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let given = given.to_str().unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if accepted
+        .iter()
+        .any(|accepted| accepted.eq_ignore_ascii_case(essence))
+    {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "content_type_unsupported",
+        format!("this route takes {}", accepted[0]),
+    ))
+}
+
+async fn read(request: Request, api: &Api, bytes_max: usize) -> Result<Bytes, Problem> {
+    let deadline = Instant::now() + api.limits.body_time_max;
+    let asks_first = request.headers().contains_key(header::EXPECT);
+    let mut body = request.into_body();
+    let announced = body.size_hint().lower();
+    if announced > bytes_max as u64 {
+        if !asks_first {
+            discard(body, deadline).await;
+        }
+        return Err(too_long(bytes_max));
+    }
+    let collected = Limited::new(&mut body, bytes_max).collect();
+    match tokio::time::timeout_at(deadline, collected).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            discard(body, deadline).await;
+            Err(too_long(bytes_max))
+        }
+        Ok(Err(error)) => Err(Problem::bad_request(
+            "body_malformed",
+            format!("the body could not be read: {error}"),
+        )),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_timeout",
+            "the body did not arrive in time; nothing was done",
+        )),
+    }
+}
+
+async fn discard(mut body: Body, deadline: Instant) {
+    let mut left = DISCARD_BYTES_MAX;
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout_at(deadline, body.frame()).await {
+        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+        let Some(rest) = left.checked_sub(length) else {
+            return;
+        };
+        left = rest;
+    }
+}
+
+fn too_long(bytes_max: usize) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_long",
+        format!("the body of this request is at most {bytes_max} bytes"),
+    )
+}

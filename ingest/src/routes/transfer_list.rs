@@ -1,0 +1,167 @@
+//! Lists of decided transfers, newest first.
+//!
+//! Invariant: a list of one account is merged from ranges of four indexes, and its cursor holds the place in each,
+//! so that a page costs the same however long the account's history is.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use schemas::{AccountId, Transfer, TransferStatus};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::api::Api;
+use crate::page::{AccountPlace, Page, cursor_malformed, decode_below, encode_below};
+use crate::problem::{Problem, ProblemBody};
+use crate::request::{Query, Reader, limit};
+use crate::respond;
+use crate::store::transfers::{Below, RefusedSide, TransferRow};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Only transfers that this account pays or receives.
+    account: Option<String>,
+    /// `posted` or `refused`.
+    status: Option<String>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// 1 to 200, 50 unless given.
+    limit: Option<String>,
+}
+
+/// Decided transfers, newest first.
+#[utoipa::path(
+    get, path = "/v1/transfers", tag = "transfers",
+    params(ListQuery),
+    responses(
+        (status = 200, body = Page<Transfer>),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list(
+    State(api): State<Arc<Api>>,
+    Reader(key): Reader,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, Problem> {
+    let limit = limit(query.limit.as_deref())?;
+    let status = query.status.as_deref().map(parse_status).transpose()?;
+    let after = query.after.as_deref();
+    let page = match query.account {
+        Some(account) => {
+            let account = AccountId::parse(&account).map_err(|invalid| {
+                Problem::bad_request(invalid.code, format!("account: {}", invalid.detail))
+            })?;
+            of_account(&api, key.ledger.number, &account, status, after, limit).await?
+        }
+        None => of_ledger(&api, key.ledger.number, status, after, limit).await?,
+    };
+    let page = Page {
+        data: page
+            .data
+            .into_iter()
+            .map(TransferRow::into_transfer)
+            .collect::<Vec<_>>(),
+        next: page.next,
+    };
+    Ok(respond::json(StatusCode::OK, &page))
+}
+
+fn parse_status(text: &str) -> Result<TransferStatus, Problem> {
+    match text {
+        "posted" => Ok(TransferStatus::Posted),
+        "refused" => Ok(TransferStatus::Refused),
+        _ => Err(Problem::bad_request(
+            "status_unknown",
+            "status is posted or refused; what is pending is on the log and in no list",
+        )),
+    }
+}
+
+async fn of_ledger(
+    api: &Api,
+    ledger: i32,
+    status: Option<TransferStatus>,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Page<TransferRow>, Problem> {
+    let below = match after {
+        None => Below::START,
+        Some(cursor) => {
+            let (decided_at, id) = cursor.split_once('.').ok_or_else(cursor_malformed)?;
+            decode_below(decided_at, id)?
+        }
+    };
+    let rows = api
+        .store
+        .decided_transfers(ledger, status, below, limit + 1)
+        .await?;
+    Ok(Page::cut(rows, limit, |row| encode_below(&row.below())))
+}
+
+async fn of_account(
+    api: &Api,
+    ledger: i32,
+    account: &AccountId,
+    status: Option<TransferStatus>,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Page<TransferRow>, Problem> {
+    let mut place = after.map_or(Ok(AccountPlace::START), AccountPlace::decode)?;
+    let mut rows = Vec::new();
+    if status != Some(TransferStatus::Refused) {
+        let posted = api
+            .store
+            .posted_transfers_of(ledger, account, place.posted_below, limit + 1)
+            .await?;
+        rows.extend(posted.into_iter().map(|row| (Source::Posted, row)));
+    }
+    if status != Some(TransferStatus::Posted) {
+        let sides = [
+            (
+                Source::RefusedDebit,
+                RefusedSide::Debit,
+                place.refused_debit,
+            ),
+            (
+                Source::RefusedCredit,
+                RefusedSide::Credit,
+                place.refused_credit,
+            ),
+        ];
+        for (source, side, below) in sides {
+            let refused = api
+                .store
+                .refused_transfers_of(ledger, account, side, below, limit + 1)
+                .await?;
+            rows.extend(refused.into_iter().map(|row| (source, row)));
+        }
+    }
+    // Stable, so that each source keeps its own order where times are equal.
+    rows.sort_by_key(|(_, row)| Reverse(row.decided_at));
+    let page = Page::cut(rows, limit, |_| String::new());
+    for (source, row) in &page.data {
+        match source {
+            Source::Posted => place.posted_below = row.version_of(account),
+            Source::RefusedDebit => place.refused_debit = row.below(),
+            Source::RefusedCredit => place.refused_credit = row.below(),
+        }
+    }
+    Ok(Page {
+        data: page.data.into_iter().map(|(_, row)| row).collect(),
+        next: page.next.map(|_| place.encode()),
+    })
+}
+
+/// Which list a row of an account came from.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Posted,
+    RefusedDebit,
+    RefusedCredit,
+}

@@ -1,0 +1,110 @@
+//! Connections: accepted, bounded, and closed when they dawdle.
+//!
+//! Invariant: a client that sends nothing, or half of something, costs one connection for a limited time; a
+//! connection above the limit is told to come back instead of being queued.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::exchange::Exchange;
+
+/// Pause after the system refused a connection, such as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a connection that is turned away may take to hear it.
+const TURN_AWAY_TIME_MAX: Duration = Duration::from_millis(100);
+
+/// Serves until `shutdown`, then lets connections finish what they are at, for a limited time.
+pub(crate) async fn serve(listener: TcpListener, exchange: Exchange, shutdown: CancellationToken) {
+    let limits = exchange.api().limits.clone();
+    let permits = Arc::new(Semaphore::new(limits.connections_max));
+    let connections = TaskTracker::new();
+    let builder = builder(limits.header_time_max);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+            () = shutdown.cancelled() => break,
+        };
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            turn_away(stream, &exchange).await;
+            continue;
+        };
+        let work = connection(builder.clone(), stream, exchange.clone(), shutdown.clone());
+        connections.spawn(async move {
+            work.await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(limits.shutdown_time_max, connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(connections = connections.len(), "connections were cut off");
+    }
+}
+
+fn builder(header_time_max: Duration) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_time_max)
+        .half_close(true)
+        .pipeline_flush(true);
+    builder
+}
+
+async fn connection(
+    builder: http1::Builder,
+    stream: TcpStream,
+    exchange: Exchange,
+    shutdown: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps Nagle's delay");
+    }
+    let gauge = exchange.api().requests.connections.clone();
+    gauge.increment(1);
+    let service = service_fn(move |request| exchange.clone().answer(request));
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "a connection broke"
+        );
+    }
+    gauge.decrement(1);
+}
+
+async fn turn_away(mut stream: TcpStream, exchange: &Exchange) {
+    let answer = exchange.overloaded();
+    let told = tokio::time::timeout(TURN_AWAY_TIME_MAX, stream.write_all(&answer)).await;
+    if !matches!(told, Ok(Ok(()))) {
+        tracing::debug!("a connection above the limit did not listen");
+    }
+}

@@ -1,0 +1,369 @@
+//! Transfers, by id, in pages and by their time line.
+//!
+//! Invariant: a page is a range of one index, newest first.
+
+use schemas::{
+    AccountId, Amount, Currency, IdempotencyKey, KeyReused, LinePosition, Metadata, Money,
+    Partition, Position, RefusalReason, Timestamp, Transfer, TransferId, TransferOrder,
+    TransferStatus,
+};
+use sqlx::types::Uuid;
+
+use super::{Store, Unavailable};
+use crate::replays::Fingerprint;
+
+macro_rules! select_transfers {
+    ($($rest:literal),* $(,)?) => {
+        concat!(
+            "SELECT id, position, accepted_at, decided_at, amount, debit_version, credit_version,
+                    debit_balance_after, credit_balance_after, line, partition, exponent, debit_account,
+                    credit_account, currency, idempotency_key, reason, detail, description, metadata
+               FROM transfers ",
+            $($rest),*
+        )
+    };
+}
+pub(super) use select_transfers;
+
+/// A row of `transfers`.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct TransferRow {
+    id: Uuid,
+    position: i64,
+    accepted_at: i64,
+    pub(crate) decided_at: i64,
+    amount: i64,
+    pub(crate) debit_version: Option<i64>,
+    pub(crate) credit_version: Option<i64>,
+    debit_balance_after: Option<i64>,
+    credit_balance_after: Option<i64>,
+    line: i32,
+    partition: i16,
+    exponent: i16,
+    pub(crate) debit_account: String,
+    credit_account: String,
+    currency: String,
+    idempotency_key: String,
+    reason: Option<String>,
+    detail: Option<String>,
+    description: Option<String>,
+    metadata: Option<String>,
+}
+
+/// The last row seen of a list by time: the next page begins below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Below {
+    pub(crate) decided_at: i64,
+    pub(crate) id: [u8; 16],
+}
+
+impl Below {
+    /// Above everything.
+    pub(crate) const START: Self = Self {
+        decided_at: i64::MAX,
+        id: [0xff; 16],
+    };
+}
+
+/// Which list of refused transfers of one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RefusedSide {
+    Debit,
+    Credit,
+}
+
+/// The commit in which a transfer was decided.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct CommitRow {
+    pub(crate) first_position: i64,
+    pub(crate) position: i64,
+    pub(crate) epoch: i64,
+    pub(crate) hash: Vec<u8>,
+}
+
+impl Store {
+    pub(crate) async fn transfer(
+        &self,
+        ledger: i32,
+        id: TransferId,
+    ) -> Result<Option<TransferRow>, Unavailable> {
+        const SQL: &str = select_transfers!("WHERE id = $1 AND ledger = $2");
+        let query = sqlx::query_as(SQL)
+            .bind(Uuid::from_bytes(id.to_bytes()))
+            .bind(ledger)
+            .fetch_optional(&self.pool);
+        self.read("reading a transfer", query).await
+    }
+
+    /// Those of `ids` that are decided, in no order.
+    pub(crate) async fn transfers(
+        &self,
+        ledger: i32,
+        ids: &[TransferId],
+    ) -> Result<Vec<TransferRow>, Unavailable> {
+        const SQL: &str = select_transfers!("WHERE id = ANY($1) AND ledger = $2");
+        let ids: Vec<Uuid> = ids
+            .iter()
+            .map(|id| Uuid::from_bytes(id.to_bytes()))
+            .collect();
+        let query = sqlx::query_as(SQL)
+            .bind(ids)
+            .bind(ledger)
+            .fetch_all(&self.pool);
+        self.read("reading transfers", query).await
+    }
+
+    /// Posted and refused transfers of a ledger, newest first.
+    pub(crate) async fn decided_transfers(
+        &self,
+        ledger: i32,
+        status: Option<TransferStatus>,
+        below: Below,
+        limit: i64,
+    ) -> Result<Vec<TransferRow>, Unavailable> {
+        const ALL: &str = select_transfers!(
+            "WHERE ledger = $1 AND decided_at <= $2 AND (decided_at, id) < ($2, $3)
+              ORDER BY decided_at DESC, id DESC LIMIT $4"
+        );
+        const POSTED: &str = select_transfers!(
+            "WHERE ledger = $1 AND decided_at <= $2 AND (decided_at, id) < ($2, $3) AND reason IS NULL
+              ORDER BY decided_at DESC, id DESC LIMIT $4"
+        );
+        const REFUSED: &str = select_transfers!(
+            "WHERE ledger = $1 AND decided_at <= $2 AND (decided_at, id) < ($2, $3) AND reason IS NOT NULL
+              ORDER BY decided_at DESC, id DESC LIMIT $4"
+        );
+        let sql = match status {
+            None => ALL,
+            Some(TransferStatus::Posted) => POSTED,
+            Some(TransferStatus::Refused) => REFUSED,
+            Some(TransferStatus::Pending) => return Ok(Vec::new()),
+        };
+        let query = sqlx::query_as(sql)
+            .bind(ledger)
+            .bind(below.decided_at)
+            .bind(Uuid::from_bytes(below.id))
+            .bind(limit)
+            .fetch_all(&self.pool);
+        self.read("listing transfers", query).await
+    }
+
+    /// Posted transfers of an account on both sides, newest first, below one of its versions.
+    pub(crate) async fn posted_transfers_of(
+        &self,
+        ledger: i32,
+        account: &AccountId,
+        below_version: i64,
+        limit: i64,
+    ) -> Result<Vec<TransferRow>, Unavailable> {
+        const DEBITS: &str = select_transfers!(
+            "WHERE ledger = $1 AND debit_account = $2 AND debit_version < $3 AND reason IS NULL
+              ORDER BY debit_version DESC LIMIT $4"
+        );
+        const CREDITS: &str = select_transfers!(
+            "WHERE ledger = $1 AND credit_account = $2 AND credit_version < $3 AND reason IS NULL
+              ORDER BY credit_version DESC LIMIT $4"
+        );
+        let side = |sql: &'static str| {
+            sqlx::query_as(sql)
+                .bind(ledger)
+                .bind(account.as_str())
+                .bind(below_version)
+                .bind(limit)
+                .fetch_all(&self.pool)
+        };
+        let both = async { futures::try_join!(side(DEBITS), side(CREDITS)) };
+        let (mut rows, credits): (Vec<TransferRow>, Vec<TransferRow>) =
+            self.read("listing an account's transfers", both).await?;
+        rows.extend(credits);
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.version_of(account)));
+        rows.truncate(usize::try_from(limit).unwrap_or(0));
+        Ok(rows)
+    }
+
+    /// Refused transfers of an account, newest first. One from an account to itself is on the debit side only.
+    pub(crate) async fn refused_transfers_of(
+        &self,
+        ledger: i32,
+        account: &AccountId,
+        side: RefusedSide,
+        below: Below,
+        limit: i64,
+    ) -> Result<Vec<TransferRow>, Unavailable> {
+        const DEBITS: &str = select_transfers!(
+            "WHERE ledger = $1 AND debit_account = $2 AND decided_at <= $3 AND (decided_at, id) < ($3, $4)
+                AND reason IS NOT NULL
+              ORDER BY decided_at DESC, id DESC LIMIT $5"
+        );
+        const CREDITS: &str = select_transfers!(
+            "WHERE ledger = $1 AND credit_account = $2 AND decided_at <= $3 AND (decided_at, id) < ($3, $4)
+                AND reason IS NOT NULL AND debit_account <> credit_account
+              ORDER BY decided_at DESC, id DESC LIMIT $5"
+        );
+        let sql = match side {
+            RefusedSide::Debit => DEBITS,
+            RefusedSide::Credit => CREDITS,
+        };
+        let query = sqlx::query_as(sql)
+            .bind(ledger)
+            .bind(account.as_str())
+            .bind(below.decided_at)
+            .bind(Uuid::from_bytes(below.id))
+            .bind(limit)
+            .fetch_all(&self.pool);
+        self.read("listing an account's refused transfers", query)
+            .await
+    }
+
+    /// The commit that holds a position.
+    pub(crate) async fn commit_of(
+        &self,
+        at: LinePosition,
+    ) -> Result<Option<CommitRow>, Unavailable> {
+        const SQL: &str = "SELECT first_position, position, epoch, hash
+               FROM commits
+              WHERE partition = $1 AND position >= $2
+              ORDER BY position LIMIT 1";
+        let query = sqlx::query_as(SQL)
+            .bind(partition_number(at.partition))
+            .bind(at.position.number())
+            .fetch_optional(&self.pool);
+        self.read("reading a commit", query).await
+    }
+}
+
+impl TransferRow {
+    pub(crate) fn id(&self) -> TransferId {
+        TransferId::from_bytes(self.id.into_bytes())
+    }
+
+    pub(crate) fn at(&self) -> LinePosition {
+        line_position(self.partition, self.position, self.line)
+    }
+
+    pub(crate) fn below(&self) -> Below {
+        Below {
+            decided_at: self.decided_at,
+            id: self.id.into_bytes(),
+        }
+    }
+
+    /// The version that this posting gave to one of its two accounts.
+    pub(crate) fn version_of(&self, account: &AccountId) -> i64 {
+        let version = if self.debit_account == account.as_str() {
+            self.debit_version
+        } else {
+            self.credit_version
+        };
+        version.unwrap_or_default()
+    }
+
+    /// # Errors
+    /// With the fields that differ, when the stored transfer was another request.
+    pub(crate) fn confirm(
+        self,
+        order: &TransferOrder,
+        fingerprint: Fingerprint,
+    ) -> Result<Transfer, KeyReused> {
+        let stored = self.order();
+        if stored.fingerprint() == fingerprint {
+            return Ok(self.into_transfer());
+        }
+        let differs = [
+            ("debit_account", stored.debit_account != order.debit_account),
+            (
+                "credit_account",
+                stored.credit_account != order.credit_account,
+            ),
+            ("amount", stored.amount != order.amount),
+            ("currency", stored.currency != order.currency),
+            ("description", stored.description != order.description),
+            ("metadata", stored.metadata != order.metadata),
+        ];
+        Err(KeyReused {
+            transfer_id: self.id(),
+            differs: differs
+                .into_iter()
+                .filter(|(_, differs)| *differs)
+                .map(|(field, _)| field.to_owned())
+                .collect(),
+        })
+    }
+
+    fn order(&self) -> TransferOrder {
+        TransferOrder {
+            idempotency_key: IdempotencyKey::parse(&self.idempotency_key)
+                .expect("stored keys are valid"),
+            debit_account: account(&self.debit_account),
+            credit_account: account(&self.credit_account),
+            amount: Amount::from_minor(self.amount).expect("stored amounts are positive"),
+            currency: Currency::parse(&self.currency).expect("stored currencies are valid"),
+            exponent: exponent(self.exponent),
+            description: self.description.clone(),
+            metadata: self.metadata.clone().map(Metadata::from_canonical),
+        }
+    }
+
+    pub(crate) fn into_transfer(self) -> Transfer {
+        let TransferOrder {
+            idempotency_key,
+            debit_account,
+            credit_account,
+            amount,
+            currency,
+            exponent,
+            description,
+            metadata,
+        } = self.order();
+        let money = |minor| Money { minor, exponent };
+        let at = self.at();
+        Transfer {
+            id: self.id(),
+            status: if self.reason.is_some() {
+                TransferStatus::Refused
+            } else {
+                TransferStatus::Posted
+            },
+            reason: self
+                .reason
+                .map(|reason| RefusalReason::parse(&reason).expect("stored reasons are known")),
+            detail: self.detail,
+            debit_account,
+            credit_account,
+            amount: money(amount.minor()),
+            currency,
+            description,
+            metadata,
+            idempotency_key,
+            accepted_at: Timestamp::from_nanoseconds(self.accepted_at),
+            decided_at: Some(Timestamp::from_nanoseconds(self.decided_at)),
+            partition: at.partition,
+            position: at.position,
+            debit_version: self.debit_version,
+            credit_version: self.credit_version,
+            debit_balance_after: self.debit_balance_after.map(money),
+            credit_balance_after: self.credit_balance_after.map(money),
+        }
+    }
+}
+
+pub(super) fn account(id: &str) -> AccountId {
+    AccountId::parse(id).expect("stored account ids are valid")
+}
+
+pub(super) fn exponent(stored: i16) -> u8 {
+    u8::try_from(stored).expect("stored exponents are 0 to 12")
+}
+
+pub(super) fn line_position(partition: i16, position: i64, line: i32) -> LinePosition {
+    LinePosition {
+        partition: Partition(u16::try_from(partition).expect("partitions count from 0")),
+        position: Position::from_number(position),
+        line: u32::try_from(line).expect("lines count from 0"),
+    }
+}
+
+/// As the column has it.
+pub(super) fn partition_number(partition: Partition) -> i16 {
+    i16::try_from(partition.0).unwrap_or(i16::MAX)
+}

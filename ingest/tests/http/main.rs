@@ -1,0 +1,12 @@
+//! The HTTP interface against a real nats-server and Postgres, without a processor.
+#![cfg(test)]
+
+mod bad_input;
+mod documentation;
+mod faults;
+mod harness;
+mod keys;
+mod log;
+mod outcomes;
+mod reads;
+mod slow_clients;

@@ -1,0 +1,480 @@
+//! What is read from Postgres, with rows as a processor writes them.
+
+use schemas::{IdempotencyKey, LedgerName, Partition, Position, TransferId, partition_of};
+use serde_json::{Value, json};
+use sqlx::types::Uuid;
+
+use crate::harness::{Api, eventually};
+
+const SECOND: i64 = 1_000_000_000;
+
+/// Writes rows of one ledger as a processor would: each transfer at its own position and second.
+struct Book<'a> {
+    api: &'a Api,
+    ledger: i32,
+    name: &'static str,
+    position: i64,
+    versions: std::collections::BTreeMap<&'static str, (i64, i64)>,
+}
+
+impl<'a> Book<'a> {
+    async fn new(api: &'a Api, name: &'static str) -> Self {
+        let ledger = LedgerName::parse(name).unwrap();
+        ingest::admin::create_ledger(&api.pool, &ledger)
+            .await
+            .unwrap();
+        let number = sqlx::query_scalar("SELECT number FROM ledgers WHERE name = $1")
+            .bind(name)
+            .fetch_one(&api.pool)
+            .await
+            .unwrap();
+        Self {
+            api,
+            ledger: number,
+            name,
+            position: 0,
+            versions: std::collections::BTreeMap::new(),
+        }
+    }
+
+    fn id(&self, key: &str) -> TransferId {
+        let key = IdempotencyKey::parse(key).unwrap();
+        TransferId::derive(&LedgerName::parse(self.name).unwrap(), &key)
+    }
+
+    fn post(&mut self, account: &'static str, amount: i64) -> (i64, i64) {
+        let entry = self.versions.entry(account).or_default();
+        *entry = (entry.0 + 1, entry.1 + amount);
+        *entry
+    }
+
+    async fn posted(&mut self, key: &str, debit: &'static str, credit: &'static str, amount: i64) {
+        let after = [self.post(debit, -amount), self.post(credit, amount)];
+        self.transfer(key, [debit, credit], amount, Some(after))
+            .await;
+    }
+
+    async fn refused(&mut self, key: &str, debit: &'static str, credit: &'static str, amount: i64) {
+        self.transfer(key, [debit, credit], amount, None).await;
+    }
+
+    async fn transfer(
+        &mut self,
+        key: &str,
+        [debit, credit]: [&str; 2],
+        amount: i64,
+        after: Option<[(i64, i64); 2]>,
+    ) {
+        self.position += 1;
+        let [debited, credited] = after.map_or([None, None], |after| after.map(Some));
+        sqlx::query(
+            "INSERT INTO transfers (id, position, accepted_at, decided_at, amount, debit_version, credit_version,
+                    debit_balance_after, credit_balance_after, ledger, line, partition, exponent, debit_account,
+                    credit_account, currency, idempotency_key, reason, detail)
+             VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, $9, 0, 0, 2, $10, $11, 'USD', $12, $13, $13)",
+        )
+        .bind(Uuid::from_bytes(self.id(key).to_bytes()))
+        .bind(self.position)
+        .bind(self.position * SECOND)
+        .bind(amount)
+        .bind(debited.map(|(version, _)| version))
+        .bind(credited.map(|(version, _)| version))
+        .bind(debited.map(|(_, balance)| balance))
+        .bind(credited.map(|(_, balance)| balance))
+        .bind(self.ledger)
+        .bind(debit)
+        .bind(credit)
+        .bind(key)
+        .bind(after.is_none().then_some("insufficient_funds"))
+        .execute(&self.api.pool)
+        .await
+        .unwrap();
+    }
+
+    /// Writes the accounts as they are now, and the applied position.
+    async fn close(&self) {
+        for (account, (version, balance)) in &self.versions {
+            sqlx::query(
+                "INSERT INTO accounts (balance, min_balance, version, opened_at, changed_at, opening_min_balance,
+                        ledger, exponent, id, currency, status)
+                 VALUES ($1, NULL, $2, 1, 1, NULL, $3, 2, $4, 'USD', 'open')",
+            )
+            .bind(balance)
+            .bind(version)
+            .bind(self.ledger)
+            .bind(account)
+            .execute(&self.api.pool)
+            .await
+            .unwrap();
+        }
+        apply(self.api, Partition(0), self.position).await;
+    }
+}
+
+async fn apply(api: &Api, partition: Partition, applied: i64) {
+    sqlx::query(
+        "INSERT INTO partitions (partition, applied) VALUES ($1, $2)
+         ON CONFLICT (partition) DO UPDATE SET applied = excluded.applied",
+    )
+    .bind(i16::try_from(partition.0).unwrap())
+    .bind(applied)
+    .execute(&api.pool)
+    .await
+    .unwrap();
+}
+
+/// Every element of a list, read in pages of `limit`.
+async fn pages(api: &Api, path: &str, limit: usize) -> Vec<Value> {
+    let mut elements = Vec::new();
+    let mut after = String::new();
+    loop {
+        let path = format!("{path}limit={limit}{after}");
+        let page = api.get(&api.read_key, &path).await.expect(200);
+        let data = page["data"].as_array().unwrap();
+        assert!(data.len() <= limit);
+        elements.extend(data.iter().cloned());
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return elements,
+        }
+    }
+}
+
+fn field(elements: &[Value], name: &str) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
+    elements
+        .iter()
+        .map(|element| text(&element[name]))
+        .collect()
+}
+
+/// world → alice 100; alice → bob five times; one refusal on each side; alice to herself refused.
+async fn a_busy_day(api: &Api) -> Book<'_> {
+    let mut book = Book::new(api, "demo").await;
+    book.posted("fund", "world", "alice", 10_000).await;
+    book.posted("p1", "alice", "bob", 100).await;
+    book.refused("r1", "alice", "bob", 99_900).await;
+    book.posted("p2", "alice", "bob", 200).await;
+    book.refused("r2", "bob", "alice", 99_900).await;
+    book.refused("r3", "alice", "alice", 100).await;
+    book.posted("p3", "bob", "alice", 100).await;
+    book.posted("p4", "bob", "world", 100).await;
+    book.close().await;
+    book
+}
+
+#[tokio::test]
+async fn a_decided_transfer_is_read_by_id_and_by_key() {
+    let api = Api::start().await;
+    let book = a_busy_day(&api).await;
+    let path = format!("/v1/transfers/{}", book.id("p1"));
+    let transfer = api.get(&api.read_key, &path).await.expect(200);
+    let expected = json!({
+        "id": book.id("p1").to_string(), "status": "posted", "debit_account": "alice", "credit_account": "bob",
+        "amount": "1.00", "currency": "USD", "idempotency_key": "p1",
+        "accepted_at": "1970-01-01T00:00:02Z", "decided_at": "1970-01-01T00:00:02Z",
+        "partition": 0, "position": 2, "debit_version": 2, "credit_version": 1,
+        "debit_balance_after": "99.00", "credit_balance_after": "1.00",
+    });
+    assert_eq!(transfer, expected);
+    let by_key = api.get(&api.read_key, "/v1/transfers/by-key/p1").await;
+    assert_eq!(by_key.expect(200), expected);
+    let refused = api.get(&api.read_key, "/v1/transfers/by-key/r1").await;
+    assert_eq!(refused.expect(200)["reason"], "insufficient_funds");
+    let timeline = api
+        .get(&api.read_key, format!("{path}/timeline"))
+        .await
+        .expect(200);
+    let steps = field(timeline["data"].as_array().unwrap(), "status");
+    assert_eq!(steps, ["accepted", "logged", "posted"]);
+    assert_eq!(timeline["data"][1]["look"], "nats stream get COMMANDS 2");
+}
+
+#[tokio::test]
+async fn a_missing_transfer_is_pending_only_until_its_place_is_applied() {
+    let api = Api::start().await;
+    let book = Book::new(&api, "demo").await;
+    let path = format!("/v1/transfers/{}?at=0.7", book.id("k"));
+    api.get(&api.read_key, &path).await.expect(202);
+    apply(&api, Partition(0), 7).await;
+    api.get(&api.read_key, &path)
+        .await
+        .expect_problem(404, "transfer_not_found");
+    sqlx::query(
+        "INSERT INTO dead_letters (position, decided_at, recorded_at, ledger, line, partition, whole, reason, detail,
+                transfer_id, body)
+         VALUES (7, 1, 1, $1, 0, 0, FALSE, 'panicked', 'the core panicked', $2, '')",
+    )
+    .bind(book.ledger)
+    .bind(Uuid::from_bytes(book.id("k").to_bytes()))
+    .execute(&api.pool)
+    .await
+    .unwrap();
+    api.get(&api.read_key, &path)
+        .await
+        .expect_problem(422, "dead_lettered");
+}
+
+#[tokio::test]
+async fn a_read_waits_for_the_outcome() {
+    let api = Api::start().await;
+    let mut book = Book::new(&api, "demo").await;
+    let path = format!("/v1/transfers/{}?at=0.1&wait=10", book.id("k"));
+    let decide = async {
+        book.posted("k", "alice", "bob", 1).await;
+        book.close().await;
+    };
+    let (answer, ()) = tokio::join!(api.get(&api.read_key, &path), decide);
+    answer.expect(200);
+    assert_eq!(answer.header("preference-applied"), "wait=10");
+}
+
+#[tokio::test]
+async fn lists_are_newest_first_and_pages_neither_skip_nor_repeat() {
+    let api = Api::start().await;
+    let _book = a_busy_day(&api).await;
+    let cases: &[(&str, &[&str])] = &[
+        (
+            "/v1/transfers?",
+            &["p4", "p3", "r3", "r2", "p2", "r1", "p1", "fund"],
+        ),
+        (
+            "/v1/transfers?status=posted&",
+            &["p4", "p3", "p2", "p1", "fund"],
+        ),
+        ("/v1/transfers?status=refused&", &["r3", "r2", "r1"]),
+        (
+            "/v1/transfers?account=alice&",
+            &["p3", "r3", "r2", "p2", "r1", "p1", "fund"],
+        ),
+        (
+            "/v1/transfers?account=alice&status=posted&",
+            &["p3", "p2", "p1", "fund"],
+        ),
+        (
+            "/v1/transfers?account=alice&status=refused&",
+            &["r3", "r2", "r1"],
+        ),
+        (
+            "/v1/transfers?account=bob&",
+            &["p4", "p3", "r2", "p2", "r1", "p1"],
+        ),
+        ("/v1/transfers?account=nobody&", &[]),
+    ];
+    for (path, expected) in cases {
+        for limit in [1, 2, 3, 200] {
+            let keys = field(&pages(&api, path, limit).await, "idempotency_key");
+            assert_eq!(keys, *expected, "{path} in pages of {limit}");
+        }
+    }
+    let accounts = field(&pages(&api, "/v1/accounts?", 2).await, "id");
+    assert_eq!(accounts, ["alice", "bob", "world"]);
+}
+
+#[tokio::test]
+async fn a_statement_is_cut_by_version_and_by_time() {
+    let api = Api::start().await;
+    let _book = a_busy_day(&api).await;
+    let statement = "/v1/accounts/alice/statement?";
+    for limit in [1, 3, 200] {
+        let lines = pages(&api, statement, limit).await;
+        assert_eq!(field(&lines, "version"), ["1", "2", "3", "4"]);
+        assert_eq!(
+            field(&lines, "amount"),
+            ["100.00", "-1.00", "-2.00", "1.00"]
+        );
+        let balances = ["100.00", "99.00", "97.00", "98.00"];
+        assert_eq!(field(&lines, "balance_after"), balances);
+        let parties = ["world", "bob", "bob", "bob"];
+        assert_eq!(field(&lines, "counterparty"), parties);
+    }
+    let cases: &[(&str, &[&str])] = &[
+        ("from=1970-01-01T00:00:02Z&", &["2", "3", "4"]),
+        ("from=1970-01-01T00:00:02.5Z&", &["3", "4"]),
+        ("to=1970-01-01T00:00:02Z&", &["1"]),
+        (
+            "from=1970-01-01T00:00:02Z&to=1970-01-01T00:00:07Z&",
+            &["2", "3"],
+        ),
+        ("from=2000-01-01T00:00:00Z&", &[]),
+        ("to=1969-01-01T00:00:00Z&", &[]),
+    ];
+    for (range, expected) in cases {
+        let lines = pages(&api, &format!("{statement}{range}"), 2).await;
+        assert_eq!(field(&lines, "version"), *expected, "{range}");
+    }
+    let page = api
+        .get(&api.read_key, format!("{statement}after=2"))
+        .await
+        .expect(200);
+    assert_eq!(
+        field(page["data"].as_array().unwrap(), "version"),
+        ["3", "4"]
+    );
+}
+
+#[tokio::test]
+async fn a_balance_is_what_was_decided_up_to_its_time() {
+    let api = Api::start().await;
+    let _book = a_busy_day(&api).await;
+    let cases = [
+        ("", "98.00", 4),
+        ("?at=1969-12-31T23:59:59Z", "0.00", 0),
+        ("?at=1970-01-01T00:00:01Z", "100.00", 1),
+        ("?at=1970-01-01T00:00:03.9Z", "99.00", 2),
+        ("?at=1970-01-01T00:00:04Z", "97.00", 3),
+        ("?at=2200-01-01T00:00:00Z", "98.00", 4),
+    ];
+    for (at, balance, version) in cases {
+        let path = format!("/v1/accounts/alice/balance{at}");
+        let found = api.get(&api.read_key, &path).await.expect(200);
+        assert_eq!(found["balance"], balance, "{at}");
+        assert_eq!(found["version"], version, "{at}");
+        assert_eq!(found["account"], "alice");
+    }
+}
+
+#[tokio::test]
+async fn the_feed_shows_every_event_once_and_never_passes_what_is_applied() {
+    let api = Api::start().await;
+    let book = a_busy_day(&api).await;
+    for (partition, position, kind, id, data) in [
+        (0, 20, "sluice.transfer.replayed.v1", Some("p1"), None),
+        (
+            1,
+            5,
+            "sluice.transfer.key_reused.v1",
+            None,
+            Some(json!({"transfer_id": book.id("p1").to_string(), "differs": ["amount"]})),
+        ),
+        (
+            1,
+            9,
+            "sluice.transfer.key_reused.v1",
+            None,
+            Some(json!({"transfer_id": book.id("p2").to_string(), "differs": ["amount"]})),
+        ),
+    ] {
+        sqlx::query(
+            "INSERT INTO outcomes (position, decided_at, ledger, line, partition, kind, transfer_id, data)
+             VALUES ($1, 1, $2, 3, $3, $4, $5, $6)",
+        )
+        .bind(i64::from(position))
+        .bind(book.ledger)
+        .bind(partition)
+        .bind(kind)
+        .bind(id.map(|key| Uuid::from_bytes(book.id(key).to_bytes())))
+        .bind(data.map(|data| data.to_string()))
+        .execute(&api.pool)
+        .await
+        .unwrap();
+    }
+    apply(&api, Partition(0), 20).await;
+    apply(&api, Partition(1), 5).await;
+    let mut after = String::new();
+    let mut seen = Vec::new();
+    let mut more = async || {
+        let page = api
+            .get(&api.read_key, format!("/v1/events?limit=2{after}"))
+            .await
+            .expect(200);
+        after = format!("&after={}", page["next"].as_str().unwrap());
+        let data = page["data"].as_array().unwrap();
+        seen.extend(field(data, "id"));
+        assert!(data.iter().all(|event| event["source"] == "/ledgers/demo"));
+        data.len()
+    };
+    while more().await > 0 {}
+    // A commit that comes late, behind what was read of other partitions.
+    apply(&api, Partition(1), 9).await;
+    while more().await > 0 {}
+    let of_partition = |number: &str| -> Vec<&str> {
+        let prefix = format!("{number}.");
+        let ids = seen.iter().map(String::as_str);
+        ids.filter(|id| id.starts_with(&prefix)).collect()
+    };
+    let first: Vec<String> = (1..=8).map(|position| format!("0.{position}.0")).collect();
+    let mut expected: Vec<&str> = first.iter().map(String::as_str).collect();
+    expected.push("0.20.3");
+    assert_eq!(of_partition("0"), expected);
+    assert_eq!(of_partition("1"), ["1.5.3", "1.9.3"]);
+    assert_eq!(seen.len(), 11);
+}
+
+#[tokio::test]
+async fn a_key_sees_nothing_of_another_ledger() {
+    let api = Api::start().await;
+    let mut book = Book::new(&api, "other").await;
+    book.posted("k", "alice", "bob", 1).await;
+    book.close().await;
+    let id = book.id("k");
+    for path in [
+        format!("/v1/transfers/{id}"),
+        format!("/v1/transfers/{id}?at=0.1"),
+        format!("/v1/transfers/{id}/timeline"),
+        "/v1/transfers/by-key/k".to_owned(),
+    ] {
+        let answer = api.get(&api.admin_key, &path).await;
+        answer.expect_problem(404, "transfer_not_found");
+    }
+    for path in ["", "/statement", "/balance", "?at=0.1.0"] {
+        let answer = api
+            .get(&api.admin_key, format!("/v1/accounts/alice{path}"))
+            .await;
+        answer.expect_problem(404, "account_unknown");
+    }
+    for path in [
+        "/v1/transfers",
+        "/v1/transfers?account=alice",
+        "/v1/accounts",
+        "/v1/events",
+    ] {
+        let page = api.get(&api.admin_key, path).await.expect(200);
+        assert_eq!(page["data"], json!([]), "{path}");
+    }
+    // The same key is another transfer here.
+    api.transfer("k", "alice", "bob").await.expect(202);
+    let mine = Book::new(&api, "demo").await.id("k");
+    assert_ne!(mine, id);
+}
+
+#[tokio::test]
+async fn a_recognised_repeat_gets_the_outcome_and_another_request_the_conflict() {
+    let api = Api::start().await;
+    api.transfer("k", "alice", "bob").await.expect(202);
+    let mut book = Book::new(&api, "demo").await;
+    book.posted("k", "alice", "bob", 100).await;
+    book.close().await;
+    let replay = api.transfer("k", "alice", "bob").await;
+    assert_eq!(replay.expect(200)["status"], "posted");
+    assert_eq!(replay.header("idempotent-replayed"), "true");
+    let conflict = api.transfer("k", "alice", "carol").await;
+    conflict.expect_problem(422, "idempotency_key_reused");
+    let problem = conflict.json();
+    assert_eq!(problem["transfer_id"], book.id("k").to_string());
+    assert_eq!(problem["differs"], json!(["credit_account"]));
+    assert_eq!(api.commands().await.len(), 1);
+}
+
+#[tokio::test]
+async fn positions_carry_the_generation_of_the_stream() {
+    let api = Api::start_with(|config| {
+        config.limits.key_refresh = std::time::Duration::from_millis(50);
+    })
+    .await;
+    let alice = schemas::AccountId::parse("alice").unwrap();
+    let partition = partition_of(&alice, api.log.partitions());
+    sqlx::query("INSERT INTO partitions (partition, generation) VALUES ($1, 3)")
+        .bind(i16::try_from(partition.0).unwrap())
+        .execute(&api.pool)
+        .await
+        .unwrap();
+    let mut number = 0;
+    eventually("the generation is in the position", async || {
+        number += 1;
+        let answer = api.transfer(&format!("k{number}"), "alice", "bob").await;
+        let position = answer.expect(202)["position"].as_i64().unwrap();
+        Position::from_number(position).generation() == 3
+    })
+    .await;
+}

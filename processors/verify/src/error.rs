@@ -1,0 +1,26 @@
+//! Why it could not be checked.
+//!
+//! Invariant: what is wrong with the data is a finding, never an error.
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{doing}")]
+    Postgres {
+        doing: &'static str,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("reading the log")]
+    Log(#[from] streams::Error),
+    #[error("the log said nothing for {0:?} in the middle of a scan")]
+    LogSilent(std::time::Duration),
+    #[error("reading the journal")]
+    Journal(#[from] worker::Error),
+}
+
+impl Error {
+    /// For `map_err`.
+    pub(crate) fn postgres(doing: &'static str) -> impl Fn(sqlx::Error) -> Self + Copy {
+        move |source| Self::Postgres { doing, source }
+    }
+}

@@ -1,0 +1,129 @@
+//! EVENTS against the commits.
+//!
+//! Invariant: independent of the outcome rows: a body that has the committed hash is the committed record, byte for
+//! byte.
+
+use schemas::{Partition, Position};
+use streams::Scanned;
+use worker::journal::{commits_after, link};
+use worker::simulation::CommitRow;
+
+use crate::Error;
+use crate::chain::hex;
+use crate::partition::Pass;
+use crate::records::Records;
+use crate::report::CheckResult;
+
+pub(crate) struct Events<'a> {
+    pass: Pass<'a>,
+    partition: Partition,
+    records: Records,
+    /// Positions up to here have been passed.
+    at: Position,
+}
+
+impl<'a> Events<'a> {
+    pub(crate) async fn new(pass: Pass<'a>) -> Result<Self, Error> {
+        let partition = pass.bounds.partition;
+        let scan = pass.connections.log.scan_events(partition, 0).await?;
+        Ok(Self {
+            pass,
+            partition,
+            records: Records::new(scan, pass.config.log_wait).await?,
+            at: Position::default(),
+        })
+    }
+
+    pub(crate) async fn check(
+        &mut self,
+        commits: &[CommitRow],
+        check: &mut CheckResult,
+    ) -> Result<(), Error> {
+        for commit in commits {
+            self.find(commit, check).await?;
+            self.at = commit.position;
+        }
+        Ok(())
+    }
+
+    /// What was published while this ran.
+    pub(crate) async fn finish(mut self, check: &mut CheckResult) -> Result<(), Error> {
+        while let Some(record) = self.records.take().await? {
+            check.checked += 1;
+            let Some(position) = record.position().filter(|position| *position > self.at) else {
+                self.unexpected(&record, check);
+                continue;
+            };
+            let before = Position::from_number(position.number() - 1);
+            let database = &self.pass.connections.database;
+            let known = commits_after(database, self.partition, before, 1).await?;
+            match known.first().filter(|commit| commit.position == position) {
+                Some(commit) => self.compare(&record, commit, check),
+                None => self.unexpected(&record, check),
+            }
+            self.at = position;
+        }
+        Ok(())
+    }
+
+    async fn find(&mut self, commit: &CommitRow, check: &mut CheckResult) -> Result<(), Error> {
+        while let Some(record) = self.records.peek() {
+            match record.position() {
+                Some(position) if position > commit.position => break,
+                Some(position) if position == commit.position => {
+                    check.checked += 1;
+                    self.compare(record, commit, check);
+                    self.records.take().await?;
+                    return Ok(());
+                }
+                _ => {
+                    check.checked += 1;
+                    self.unexpected(record, check);
+                    self.records.take().await?;
+                }
+            }
+        }
+        // Not published yet, or never.
+        if commit.position <= self.pass.bounds.published || self.records.peek().is_some() {
+            check.found(format!(
+                "commit {} of partition {}: it is not on EVENTS where it belongs",
+                commit.position, self.partition
+            ));
+        }
+        Ok(())
+    }
+
+    fn compare(&self, record: &Scanned, commit: &CommitRow, check: &mut CheckResult) {
+        let place = format!(
+            "record {} of EVENTS, commit {} of partition {}",
+            record.sequence, commit.position, self.partition
+        );
+        if record.hash() != Some(commit.hash) {
+            check.found(format!(
+                "{place}: its header says hash {}, expected {}",
+                record.hash().map_or("none".to_owned(), |hash| hex(&hash)),
+                hex(&commit.hash)
+            ));
+        }
+        let hash = link(&commit.previous_hash, &record.body);
+        if hash != commit.hash {
+            check.found(format!(
+                "{place}: its bytes have hash {}, expected {}",
+                hex(&hash),
+                hex(&commit.hash)
+            ));
+        }
+    }
+
+    fn unexpected(&self, record: &Scanned, check: &mut CheckResult) {
+        let of = record
+            .position()
+            .map_or("of no commit".to_owned(), |position| {
+                format!("of commit {position}")
+            });
+        check.found(format!(
+            "record {} of EVENTS, partition {}: {of}, which Postgres does not expect here",
+            record.sequence, self.partition
+        ));
+    }
+}

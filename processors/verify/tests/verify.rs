@@ -1,0 +1,294 @@
+//! Each check is proved by breaking the data once.
+#![cfg(test)]
+
+mod damages;
+mod history;
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::time::Instant;
+
+use async_nats::HeaderMap;
+use damages::{DAMAGES, Reported};
+use history::{PATIENCE, System, usd};
+use schemas::Partition;
+use sqlx::PgPool;
+use stack::testing::{fresh_database, fresh_database_from_template};
+use streams::{COMMANDS, EVENTS};
+use verify::{Config, Connections, Report, Step, verify};
+
+#[tokio::test]
+async fn a_whole_history_is_clean_and_every_damage_to_postgres_is_reported() {
+    let system = System::start().await;
+    let copy = async || {
+        let prepare = async |url: String| {
+            system.live(&url).await;
+            Ok::<(), Infallible>(())
+        };
+        let copy = fresh_database_from_template("history", prepare).await;
+        PgPool::connect(&copy.url).await.unwrap()
+    };
+    let intact = copy().await;
+    assert_eq!(outcomes(&intact).await, EVERY_OUTCOME);
+    let report = check(&system, &intact).await;
+    assert!(report.is_clean(), "{report:#?}");
+    for check in &report.checks {
+        assert!(check.checked > 5, "{} saw too little", check.name);
+    }
+    let mut mismatches = Vec::new();
+    for damage in DAMAGES {
+        let damaged = copy().await;
+        sqlx::raw_sql(damage.sql).execute(&damaged).await.unwrap();
+        let report = check(&system, &damaged).await;
+        mismatches.extend(mismatch(damage.what, &report, &intact, damage.reported).await);
+        damaged.close().await;
+    }
+    assert!(mismatches.is_empty(), "{}", mismatches.join("\n\n"));
+}
+
+#[tokio::test]
+async fn every_damage_to_the_log_is_reported_and_a_takeover_fills_events_again() {
+    let system = System::start().await;
+    let url = fresh_database().await.url;
+    system.live(&url).await;
+    let database = PgPool::connect(&url).await.unwrap();
+    let subject = |stage: &str| format!("sluice.{stage}.{}", history::partition("alice"));
+    let mut mismatches = Vec::new();
+    let mut expect = async |what: &str, reported: Reported| {
+        let report = check(&system, &database).await;
+        mismatches.extend(mismatch(what, &report, &database, reported).await);
+    };
+    expect("nothing", &[]).await;
+
+    system
+        .publish(&subject("evt"), &HeaderMap::new(), "{}")
+        .await;
+    expect("a foreign event record", &[FOREIGN]).await;
+
+    system.purge(EVENTS, &subject("evt"), 1).await;
+    expect("only the foreign record is left", &[FOREIGN, UNPUBLISHED]).await;
+
+    system.recreate(EVENTS).await;
+    expect("EVENTS is empty", &[UNPUBLISHED]).await;
+    system.work(&url).await;
+    expect("EVENTS was filled again from Postgres", &[]).await;
+
+    let (headers, body) = system.last_event(history::partition("alice")).await;
+    system
+        .publish(&subject("evt"), &headers, body.clone())
+        .await;
+    expect("an event record twice", &[OUT_OF_PLACE]).await;
+
+    system.recreate(EVENTS).await;
+    system
+        .publish(&subject("evt"), &headers, body.clone())
+        .await;
+    expect("only the last event record is left", &[UNPUBLISHED]).await;
+
+    system.recreate(EVENTS).await;
+    let mut changed = body.to_vec();
+    changed[10] ^= 1;
+    system.publish(&subject("evt"), &headers, changed).await;
+    expect("an event record with other bytes", &[CHANGED]).await;
+
+    system.recreate(EVENTS).await;
+    system.work(&url).await;
+    system.purge(COMMANDS, &subject("cmd"), 1).await;
+    expect("commands were purged", &[PURGED]).await;
+
+    system.recreate(COMMANDS).await;
+    expect("COMMANDS was created again", &[RECREATED]).await;
+
+    assert!(mismatches.is_empty(), "{}", mismatches.join("\n\n"));
+}
+
+#[tokio::test]
+async fn an_adopted_stream_is_compared_with_what_was_decided_from_it() {
+    let system = System::start().await;
+    let url = fresh_database().await.url;
+    system.live(&url).await;
+    let database = PgPool::connect(&url).await.unwrap();
+    system.recreate(COMMANDS).await;
+    for partition in (0..history::PARTITIONS).map(Partition) {
+        worker::operate::adopt_stream(&database, &system.log, partition, "a test")
+            .await
+            .unwrap();
+    }
+    let report = check(&system, &database).await;
+    assert!(report.is_clean(), "{report:#?}");
+    let line = usd("k20", "alice", "bob", "1.00").to_string();
+    system.append("alice", line).await;
+    system.work(&url).await;
+    let before = report.checks[1].checked;
+    let report = check(&system, &database).await;
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!((before, report.checks[1].checked), (0, 1));
+    sqlx::query("DELETE FROM transfers WHERE idempotency_key = 'k20'")
+        .execute(&database)
+        .await
+        .unwrap();
+    let report = check(&system, &database).await;
+    let shown = &report.checks[1].findings;
+    assert!(shown[0].contains("the command has 0 outcomes"), "{shown:?}");
+}
+
+#[tokio::test]
+async fn a_system_at_work_is_clean_at_every_moment() {
+    let system = System::start().await;
+    let url = fresh_database().await.url;
+    system.live(&url).await;
+    let database = PgPool::connect(&url).await.unwrap();
+    let worker = system.worker(&url).await;
+    let traffic = async {
+        for number in 0..600 {
+            let (debit, credit) =
+                [("alice", "bob"), ("bob", "alice"), ("carol", "bob")][number % 3];
+            let line = usd(&format!("t{number}"), debit, credit, "0.01").to_string();
+            system.append(debit, line).await;
+        }
+    };
+    let checks = async {
+        let started = Instant::now();
+        let (mut seen, mut rounds) = (BTreeSet::new(), 0);
+        while rounds < 5 || (seen.len() < 2 && started.elapsed() < PATIENCE) {
+            rounds += 1;
+            let report = check(&system, &database).await;
+            assert!(report.is_clean(), "{report:#?}");
+            seen.insert(report.checks[1].checked);
+        }
+        seen
+    };
+    let ((), seen) = tokio::join!(traffic, checks);
+    assert!(seen.len() > 1, "nothing was applied meanwhile");
+    worker.stop().await;
+}
+
+/// More than most damages cause, less than the largest does.
+const FINDINGS_MAX: usize = 100;
+
+const FOREIGN: (&str, &str) = (
+    "events",
+    "of no commit, which Postgres does not expect here",
+);
+const OUT_OF_PLACE: (&str, &str) = ("events", ", which Postgres does not expect here");
+const UNPUBLISHED: (&str, &str) = ("events", "it is not on EVENTS where it belongs");
+const CHANGED: (&str, &str) = ("events", "its bytes have hash");
+const PURGED: (&str, &str) = (
+    "outcomes",
+    "@k1: sluice.transfer.posted.v1 without a command on the log",
+);
+const RECREATED: (&str, &str) = ("outcomes", "COMMANDS was created at");
+
+const EVERY_OUTCOME: [&str; 19] = [
+    "account_frozen",
+    "account_unknown",
+    "accounts_must_differ",
+    "currency_differs",
+    "insufficient_funds",
+    "json_malformed",
+    "partition_differs",
+    "posted",
+    "record_empty",
+    "schema_unknown",
+    "sluice.account.changed.v1",
+    "sluice.account.closed.v1",
+    "sluice.account.frozen.v1",
+    "sluice.account.opened.v1",
+    "sluice.account.refused.v1",
+    "sluice.account.unchanged.v1",
+    "sluice.account.unfrozen.v1",
+    "sluice.transfer.key_reused.v1",
+    "sluice.transfer.replayed.v1",
+];
+
+/// What was decided in a database, each kind once.
+async fn outcomes(database: &PgPool) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT kind FROM outcomes
+          UNION SELECT coalesce(reason, 'posted') FROM transfers
+          UNION SELECT reason FROM dead_letters
+          ORDER BY 1",
+    )
+    .fetch_all(database)
+    .await
+    .unwrap()
+}
+
+async fn check(system: &System, database: &PgPool) -> Report {
+    let connections = Connections {
+        log: system.log.clone(),
+        database: database.clone(),
+    };
+    let mut steps = Vec::new();
+    let config = Config {
+        findings_max: FINDINGS_MAX,
+        ..Config::default()
+    };
+    let report = verify(&connections, &config, &mut |step: Step| steps.push(step))
+        .await
+        .unwrap();
+    for check in &report.checks {
+        let kept = FINDINGS_MAX.min(check.findings_total.try_into().unwrap());
+        assert_eq!(
+            check.findings.len(),
+            kept,
+            "{} kept too much or too little",
+            check.name
+        );
+    }
+    let tables_done = |step: &Step| step.stage == "tables" && step.done == step.total;
+    assert!(steps.iter().any(tables_done), "{steps:?}");
+    report
+}
+
+/// Unless exactly the checks named in `reported` found something, each the texts that are given with it.
+async fn mismatch(
+    what: &str,
+    report: &Report,
+    intact: &PgPool,
+    reported: Reported,
+) -> Option<String> {
+    let found: BTreeSet<&str> = report
+        .checks
+        .iter()
+        .filter(|check| !check.is_clean())
+        .map(|check| check.name)
+        .collect();
+    let expected: BTreeSet<&str> = reported.iter().map(|(check, _)| *check).collect();
+    let mut missing = Vec::new();
+    for (name, text) in reported {
+        let text = with_places(intact, text).await;
+        let of_check = report.checks.iter().filter(|check| check.name == *name);
+        let mut findings = of_check.flat_map(|check| &check.findings);
+        if !findings.any(|finding| finding.contains(&text)) {
+            missing.push(text);
+        }
+    }
+    let findings: Vec<&String> = report
+        .checks
+        .iter()
+        .flat_map(|check| &check.findings)
+        .collect();
+    (found != expected || !missing.is_empty()).then(|| {
+        format!("{what}: reported by {found:?}, expected {expected:?}; not said: {missing:?}; said: {findings:#?}")
+    })
+}
+
+/// `@k` is the place of the transfer with key `k` of the ledger `demo`, `#k` its id.
+async fn with_places(database: &PgPool, text: &str) -> String {
+    let transfers: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT idempotency_key, partition || '.' || position || '.' || line, 'tr_' || replace(id::text, '-', '')
+           FROM transfers
+          WHERE ledger = 1
+          ORDER BY length(idempotency_key) DESC",
+    )
+    .fetch_all(database)
+    .await
+    .unwrap();
+    transfers
+        .iter()
+        .fold(text.to_owned(), |text, (key, place, id)| {
+            text.replace(&format!("@{key}"), place)
+                .replace(&format!("#{key}"), id)
+        })
+}

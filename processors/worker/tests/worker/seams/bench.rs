@@ -1,0 +1,160 @@
+//! Both kinds of servers, and what tests do to them behind the loop's back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use schemas::{LedgerName, Partition, Units};
+use worker::simulation::{Ledger, Log as LogSeam, Postgres, Store as StoreSeam};
+
+use crate::double::{Appended, Log, Process, Shared, Store};
+use crate::servers::{LEDGER, Servers};
+
+const PARTITIONS: u16 = 2;
+const LEASE: Duration = Duration::from_millis(500);
+
+pub(super) trait Bench {
+    type Store: StoreSeam;
+    type Log: LogSeam;
+
+    fn store(&self) -> Self::Store;
+    fn log(&self) -> Self::Log;
+    /// Appends a record and gives its sequence.
+    async fn append(&self, partition: Partition, body: &'static str) -> u64;
+    /// Somebody else asks our consumer for a record.
+    async fn steal(&self, consumer: &str);
+    async fn delete_consumer(&self, consumer: &str);
+    /// Purges EVENTS.
+    async fn empty_events(&self);
+    async fn dead_letters(&self) -> u64;
+}
+
+pub(super) struct Double(Process);
+
+impl Double {
+    pub(super) fn start() -> Self {
+        let world = Shared::new(0, PARTITIONS, LEASE);
+        let ledger = Ledger {
+            number: 1,
+            units: Units::default(),
+        };
+        let name = LedgerName::parse(LEDGER).unwrap();
+        world.lock().tables.ledgers.insert(name, ledger);
+        Self(Process::new(world))
+    }
+}
+
+impl Bench for Double {
+    type Store = Store;
+    type Log = Log;
+
+    fn store(&self) -> Store {
+        Store(self.0.clone())
+    }
+
+    fn log(&self) -> Log {
+        Log {
+            process: self.0.clone(),
+            partitions: PARTITIONS,
+            payload_bytes_max: 1 << 20,
+        }
+    }
+
+    async fn append(&self, partition: Partition, body: &'static str) -> u64 {
+        self.0.world.lock().append(Appended {
+            partition,
+            body: Bytes::from_static(body.as_bytes()),
+            schema: None,
+            id: None,
+            reply_to: None,
+        })
+    }
+
+    async fn steal(&self, consumer: &str) {
+        let pulled = self.0.world.lock().commands.pull(consumer);
+        drop(pulled.expect("the consumer is there"));
+    }
+
+    async fn delete_consumer(&self, consumer: &str) {
+        self.0.world.lock().commands.delete_consumer(consumer);
+    }
+
+    async fn empty_events(&self) {
+        self.0.world.lock().events.empty();
+    }
+
+    async fn dead_letters(&self) -> u64 {
+        self.0.world.lock().events.dead_letters.len() as u64
+    }
+}
+
+pub(super) struct Real(Servers);
+
+impl Real {
+    /// Second copies are recognised for a moment only, so that a test can outlast it; and Postgres refuses what the
+    /// double refuses.
+    pub(super) async fn start() -> Self {
+        let servers = Servers::start(PARTITIONS).await;
+        let jetstream = servers.jetstream();
+        let events = jetstream.get_stream(streams::EVENTS).await.unwrap();
+        let mut config = events.cached_info().config.clone();
+        config.duplicate_window = Duration::from_millis(500);
+        jetstream.update_stream(config).await.unwrap();
+        servers
+            .execute("ALTER TABLE transfers ADD CHECK (description <> 'poison')")
+            .await;
+        Self(servers)
+    }
+}
+
+impl Bench for Real {
+    type Store = Postgres;
+    type Log = streams::Log;
+
+    fn store(&self) -> Postgres {
+        self.0.store(LEASE)
+    }
+
+    fn log(&self) -> streams::Log {
+        self.0.log.clone()
+    }
+
+    async fn append(&self, partition: Partition, body: &'static str) -> u64 {
+        self.0.append(partition.0, &[body.to_owned()]).await
+    }
+
+    async fn steal(&self, consumer: &str) {
+        let consumer = self.0.consumer(consumer).await;
+        let request = consumer
+            .fetch()
+            .max_messages(1)
+            .expires(Duration::from_secs(5));
+        let mut messages = request.messages().await.unwrap();
+        tokio::spawn(async move { messages.next().await.is_some() });
+    }
+
+    async fn delete_consumer(&self, consumer: &str) {
+        let stream = self
+            .0
+            .jetstream()
+            .get_stream(streams::COMMANDS)
+            .await
+            .unwrap();
+        stream.delete_consumer(consumer).await.unwrap();
+    }
+
+    async fn empty_events(&self) {
+        let stream = self
+            .0
+            .jetstream()
+            .get_stream(streams::EVENTS)
+            .await
+            .unwrap();
+        stream.purge().await.unwrap();
+    }
+
+    async fn dead_letters(&self) -> u64 {
+        let mut stream = self.0.jetstream().get_stream(streams::DLQ).await.unwrap();
+        stream.info().await.unwrap().state.messages
+    }
+}

@@ -1,0 +1,142 @@
+//! Commands, and the commits that follow from them.
+
+use bytes::Bytes;
+use ledger::{Batch, Decision, Item};
+use schemas::{
+    Command, DeadLettered, ENCODER, Event, LedgerName, LinePosition, Outcome, Partition, Position,
+    Timestamp, Units,
+};
+use streams::EventRecord;
+use worker::Error;
+use worker::journal::link;
+use worker::simulation::{Advance, Commit, DeadLetter, Lease, Transaction};
+
+use crate::servers::LEDGER;
+
+pub(super) const ACCEPTED_AT: i64 = 1_795_000_000_123_456_789;
+
+/// Commands at one position of a partition.
+pub(super) fn batch(partition: Partition, position: u64, lines: &[&str]) -> Batch {
+    let ledger_name = LedgerName::parse(LEDGER).unwrap();
+    let item = |(line, text): (u32, &&str)| {
+        let text = text.replacen('{', &format!(r#"{{"ledger":"{LEDGER}","#), 1);
+        let units = Units::default();
+        let command = Command::decode(text.as_bytes(), |_| Some(&units)).unwrap();
+        Item {
+            at: LinePosition {
+                partition,
+                position: Position::new(0, position),
+                line,
+            },
+            ledger: 1,
+            ledger_name: ledger_name.clone(),
+            accepted_at: Timestamp::from_nanoseconds(ACCEPTED_AT),
+            order: command.order,
+        }
+    };
+    Batch {
+        items: (0..).zip(lines).map(item).collect(),
+    }
+}
+
+/// The step from one position to the next.
+pub(super) fn step(from: u64, to: u64) -> Advance {
+    Advance {
+        previous: Position::new(0, from),
+        next: Position::new(0, to),
+        next_at: Timestamp::from_nanoseconds(ACCEPTED_AT + 1),
+        published: Position::default(),
+    }
+}
+
+/// A dead letter behind the commands of a batch.
+pub(super) fn dead_letter(batch: &Batch, body: &'static [u8], named: bool) -> DeadLetter {
+    let last = batch.items.last().expect("a batch holds a command");
+    DeadLetter {
+        at: LinePosition {
+            line: last.at.line + 1,
+            ..last.at
+        },
+        whole: !named,
+        recorded_at: Timestamp::from_nanoseconds(ACCEPTED_AT + 2),
+        ledger: named.then(|| (1, last.ledger_name.clone())),
+        transfer_id: None,
+        reason: "json_malformed".to_owned(),
+        detail: "no JSON: \u{fffd}".to_owned(),
+        body: Bytes::from_static(body),
+    }
+}
+
+/// Loads, decides and writes, all but the COMMIT.
+pub(super) async fn write<T: Transaction>(
+    transaction: &mut T,
+    lease: Lease,
+    batch: &Batch,
+    dead: Option<DeadLetter>,
+    previous_hash: [u8; 32],
+) -> Result<Commit, Error> {
+    let reads = ledger::reads(batch);
+    let (rows, now) = transaction.load(&reads).await?;
+    let decision = ledger::apply(&reads, rows, batch, now);
+    let commit = commit_of(lease, batch, decision, dead, now, previous_hash);
+    transaction.write(&commit).await?;
+    Ok(commit)
+}
+
+pub(super) fn commit_of(
+    lease: Lease,
+    batch: &Batch,
+    decision: Decision,
+    dead: Option<DeadLetter>,
+    now: Timestamp,
+    previous_hash: [u8; 32],
+) -> Commit {
+    let decided = batch.items.iter().zip(decision.outcomes);
+    let mut events: Vec<(Option<i32>, Event)> = decided
+        .map(|(item, (decided_at, outcome))| {
+            let event = Event {
+                at: item.at,
+                ledger: Some(item.ledger_name.clone()),
+                decided_at,
+                outcome,
+            };
+            (Some(item.ledger), event)
+        })
+        .collect();
+    events.extend(dead.iter().map(|letter| {
+        let event = Event {
+            at: letter.at,
+            ledger: letter.ledger.as_ref().map(|(_, name)| name.clone()),
+            decided_at: now,
+            outcome: Outcome::DeadLettered(DeadLettered {
+                reason: letter.reason.clone(),
+                detail: letter.detail.clone(),
+            }),
+        };
+        (letter.ledger.as_ref().map(|(number, _)| *number), event)
+    }));
+    let mut body = Vec::new();
+    for (_, event) in &events {
+        event.encode(&mut body);
+    }
+    let position = batch.items[0].at.position;
+    Commit {
+        lease,
+        decided_at: now,
+        dead: dead.into_iter().collect(),
+        opened: decision.opened,
+        changed: decision.changed,
+        record: EventRecord {
+            partition: lease.partition,
+            first_position: position,
+            position,
+            count: u32::try_from(events.len()).unwrap(),
+            encoder: ENCODER,
+            previous_hash,
+            hash: link(&previous_hash, &body),
+            body: body.into(),
+        },
+        line_ends: Vec::new(),
+        events,
+    }
+}

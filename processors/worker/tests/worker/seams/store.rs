@@ -1,0 +1,296 @@
+//! Postgres, as the loop needs it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use schemas::{Event, EventKind, Partition, Position, Timestamp};
+use worker::Error;
+use worker::journal::rebuild;
+use worker::simulation::{DeadLetter, Lease, Row, Store, Transaction as _};
+
+use super::bench::Bench;
+use super::commits::{ACCEPTED_AT, batch, commit_of, dead_letter, step, write};
+
+const FIRST: Partition = Partition(0);
+const SECOND: Partition = Partition(1);
+
+super::contract! {
+    a_partition_is_taken_while_its_lease_is_free_or_ours;
+    a_lease_that_ran_out_is_anybodys_and_its_old_owner_is_fenced;
+    only_the_owner_moves_the_position_and_only_from_where_it_stands;
+    what_is_dropped_without_commit_never_happened;
+    the_stream_is_bound_once;
+    the_reason_of_a_stop_is_kept_until_it_is_taken_back;
+    the_published_position_never_goes_back;
+    every_kind_of_outcome_is_read_back_as_it_was_written;
+    a_key_that_another_partition_took_meanwhile_is_a_conflict;
+    a_command_that_cannot_be_stored_is_poison;
+}
+
+async fn take<S: Store>(store: &S, partition: Partition, owner: &str) -> Row {
+    let taken = store.take_over(partition, owner).await.unwrap();
+    taken.expect("the partition is free")
+}
+
+/// For results by value, so that a call reads as a sentence.
+#[expect(clippy::needless_pass_by_value, reason = "callers have no use for it")]
+fn is_fenced<T>(result: Result<T, Error>) -> bool {
+    matches!(result, Err(Error::Fenced))
+}
+
+async fn a_partition_is_taken_while_its_lease_is_free_or_ours(bench: impl Bench) {
+    let store = bench.store();
+    let first = take(&store, FIRST, "a").await;
+    assert_eq!((first.lease.epoch, first.applied), (1, Position::default()));
+    assert_eq!(first.stream_created, None);
+    assert_eq!(store.take_over(FIRST, "b").await.unwrap(), None);
+    assert_eq!(take(&store, SECOND, "b").await.lease.epoch, 1);
+    let again = take(&store, FIRST, "a").await;
+    assert_eq!(again.lease.epoch, 2);
+    assert!(is_fenced(
+        store.release(first.lease, Position::default()).await
+    ));
+    store
+        .release(again.lease, Position::default())
+        .await
+        .unwrap();
+    assert_eq!(take(&store, FIRST, "b").await.lease.epoch, 3);
+}
+
+async fn a_lease_that_ran_out_is_anybodys_and_its_old_owner_is_fenced(bench: impl Bench) {
+    let store = bench.store();
+    let old = take(&store, FIRST, "a").await.lease;
+    store.renew(old, Position::default()).await.unwrap();
+    let taken = loop {
+        if let Some(row) = store.take_over(FIRST, "b").await.unwrap() {
+            break row;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(taken.lease.epoch, 2);
+    let none = Position::default();
+    assert!(is_fenced(store.renew(old, none).await));
+    assert!(is_fenced(store.release(old, none).await));
+    assert!(is_fenced(store.set_stopped(old, Some("why")).await));
+    assert!(is_fenced(
+        store.bind_stream(old, Timestamp::default()).await
+    ));
+    assert!(is_fenced(store.begin(old, step(0, 1)).await));
+    store.begin(taken.lease, step(0, 1)).await.unwrap();
+}
+
+async fn only_the_owner_moves_the_position_and_only_from_where_it_stands(bench: impl Bench) {
+    let store = bench.store();
+    let lease = take(&store, FIRST, "a").await.lease;
+    let other = Lease { epoch: 9, ..lease };
+    assert!(is_fenced(store.begin(other, step(0, 1)).await));
+    assert!(is_fenced(store.begin(lease, step(4, 5)).await));
+    post(&store, lease, 0, 7, &[OPEN_WORLD]).await;
+    assert!(is_fenced(store.begin(lease, step(0, 8)).await));
+    let row = take(&store, FIRST, "a").await;
+    assert_eq!(row.applied, Position::new(0, 7));
+    assert_eq!(row.applied_at, Timestamp::from_nanoseconds(ACCEPTED_AT + 1));
+    assert_eq!(take(&store, SECOND, "a").await.applied, Position::default());
+}
+
+async fn what_is_dropped_without_commit_never_happened(bench: impl Bench) {
+    let store = bench.store();
+    let lease = take(&store, FIRST, "a").await.lease;
+    let mut transaction = store.begin(lease, step(0, 7)).await.unwrap();
+    let opening = batch(FIRST, 7, &[OPEN_WORLD]);
+    write(&mut transaction, lease, &opening, None, [0; 32])
+        .await
+        .unwrap();
+    drop(transaction);
+    assert_eq!(store.last_commit(FIRST).await.unwrap(), None);
+    let mut again = store.begin(lease, step(0, 7)).await.unwrap();
+    let (rows, _) = again.load(&ledger::reads(&opening)).await.unwrap();
+    assert_eq!(rows.accounts, [None]);
+}
+
+async fn the_stream_is_bound_once(bench: impl Bench) {
+    let store = bench.store();
+    let lease = take(&store, FIRST, "a").await.lease;
+    let created = Timestamp::from_nanoseconds(ACCEPTED_AT);
+    store.bind_stream(lease, created).await.unwrap();
+    assert!(is_fenced(
+        store.bind_stream(lease, Timestamp::default()).await
+    ));
+    assert_eq!(take(&store, FIRST, "a").await.stream_created, Some(created));
+}
+
+async fn the_reason_of_a_stop_is_kept_until_it_is_taken_back(bench: impl Bench) {
+    let store = bench.store();
+    let lease = take(&store, FIRST, "a").await.lease;
+    store
+        .set_stopped(lease, Some("an older copy"))
+        .await
+        .unwrap();
+    let row = take(&store, FIRST, "a").await;
+    assert_eq!(row.stopped.as_deref(), Some("an older copy"));
+    store.set_stopped(row.lease, None).await.unwrap();
+    assert_eq!(take(&store, FIRST, "a").await.stopped, None);
+}
+
+async fn the_published_position_never_goes_back(bench: impl Bench) {
+    let store = bench.store();
+    let lease = take(&store, FIRST, "a").await.lease;
+    store.renew(lease, Position::new(0, 5)).await.unwrap();
+    store.renew(lease, Position::new(0, 3)).await.unwrap();
+    store.release(lease, Position::new(0, 4)).await.unwrap();
+    assert_eq!(
+        take(&store, FIRST, "a").await.published,
+        Position::new(0, 5)
+    );
+}
+
+const OPEN_WORLD: &str =
+    r#"{"command":"open_account","id":"world","currency":"USD","min_balance":null}"#;
+
+/// Every kind of outcome, in two batches so that rows are read back in between.
+const BEFORE: &[&str] = &[
+    OPEN_WORLD,
+    r#"{"command":"open_account","id":"alice","currency":"USD","type":"user","metadata":{"b":1,"a":"\u00e4"}}"#,
+    r#"{"command":"open_account","id":"bob","currency":"USD","min_balance":"-5.50"}"#,
+    r#"{"idempotency_key":"k1","debit_account":"world","credit_account":"alice","amount":"12.34","currency":"USD","description":"a \"gift\"","metadata":{"n":1.50}}"#,
+    r#"{"idempotency_key":"k2","debit_account":"bob","credit_account":"alice","amount":"100","currency":"USD"}"#,
+];
+const AFTER: &[&str] = &[
+    r#"{"idempotency_key":"k1","debit_account":"world","credit_account":"alice","amount":"12.34","currency":"USD","description":"a \"gift\"","metadata":{"n":1.50}}"#,
+    r#"{"idempotency_key":"k2","debit_account":"bob","credit_account":"alice","amount":"100","currency":"USD"}"#,
+    r#"{"idempotency_key":"k1","debit_account":"world","credit_account":"alice","amount":"12.35","currency":"USD"}"#,
+    r#"{"idempotency_key":"k3","debit_account":"alice","credit_account":"bob","amount":"0.04","currency":"USD"}"#,
+    r#"{"idempotency_key":"k3","debit_account":"alice","credit_account":"bob","amount":"0.04","currency":"USD"}"#,
+    r#"{"command":"change_account","id":"alice","min_balance":"1.00","metadata":null}"#,
+    r#"{"command":"freeze_account","id":"alice"}"#,
+    r#"{"command":"open_account","id":"carol","currency":"USD"}"#,
+    r#"{"command":"close_account","id":"carol"}"#,
+    r#"{"command":"freeze_account","id":"bob"}"#,
+    r#"{"command":"unfreeze_account","id":"bob"}"#,
+    r#"{"command":"unfreeze_account","id":"bob"}"#,
+    r#"{"command":"close_account","id":"bob"}"#,
+    r#"{"command":"open_account","id":"bob","currency":"EUR"}"#,
+    r#"{"command":"freeze_account","id":"nobody"}"#,
+];
+
+async fn every_kind_of_outcome_is_read_back_as_it_was_written(bench: impl Bench) {
+    let store = bench.store();
+    let lease = take(&store, FIRST, "a").await.lease;
+    let mut kinds = BTreeSet::new();
+    let (mut from, mut previous_hash) = (0, [0; 32]);
+    let bodies: [(&[&str], &[u8], bool); 2] = [(BEFORE, b"{\xff\0", false), (AFTER, b"{", true)];
+    for (position, (lines, body, named)) in [4, 9].into_iter().zip(bodies) {
+        let commands = batch(FIRST, position, lines);
+        let dead = dead_letter(&commands, body, named);
+        let mut transaction = store.begin(lease, step(from, position)).await.unwrap();
+        let written = write(
+            &mut transaction,
+            lease,
+            &commands,
+            Some(dead.clone()),
+            previous_hash,
+        )
+        .await
+        .unwrap();
+        transaction.commit().await.unwrap();
+
+        let commit = store
+            .commit_after(FIRST, Position::new(0, from))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            store.commit_at(FIRST, commit.position).await.unwrap(),
+            Some(commit)
+        );
+        assert_eq!(store.last_commit(FIRST).await.unwrap(), Some(commit));
+        let (events, dead_letters) = store.journal(FIRST, &commit).await.unwrap();
+        let expected: Vec<Event> = written.events.into_iter().map(|(_, event)| event).collect();
+        assert_eq!(events, expected);
+        assert_eq!(dead_letters, [DeadLetter::to_record(&dead)]);
+        assert_eq!(rebuild(FIRST, &commit, &events).unwrap(), written.record);
+        kinds.extend(events.iter().map(|event| event.outcome.kind().as_str()));
+
+        let reads = ledger::reads(&commands);
+        let mut reading = store
+            .begin(lease, step(position, position + 1))
+            .await
+            .unwrap();
+        let (rows, now) = reading.load(&reads).await.unwrap();
+        assert!(now >= written.decided_at);
+        for (key, row) in written.opened.iter().chain(&written.changed) {
+            let place = reads.accounts.binary_search(key).unwrap();
+            assert_eq!(rows.accounts[place].as_ref(), Some(row));
+        }
+        drop(reading);
+        (from, previous_hash) = (position, written.record.hash);
+    }
+    let all: BTreeSet<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(kinds, all);
+    assert_eq!(
+        store
+            .commit_after(FIRST, Position::new(0, 9))
+            .await
+            .unwrap(),
+        None
+    );
+}
+
+async fn a_key_that_another_partition_took_meanwhile_is_a_conflict(bench: impl Bench) {
+    let store = bench.store();
+    let [first, second] = [
+        take(&store, FIRST, "a").await.lease,
+        take(&store, SECOND, "b").await.lease,
+    ];
+    post(&store, first, 0, 1, &BEFORE[..3]).await;
+    let from_world = r#"{"idempotency_key":"k","debit_account":"world","credit_account":"nobody","amount":"1","currency":"USD"}"#;
+    let from_alice = r#"{"idempotency_key":"k","debit_account":"alice","credit_account":"bob","amount":"1","currency":"USD"}"#;
+    let [here, there] = [
+        batch(FIRST, 2, &[from_world]),
+        batch(SECOND, 3, &[from_alice]),
+    ];
+
+    let mut late = store.begin(second, step(0, 3)).await.unwrap();
+    let reads = ledger::reads(&there);
+    let (rows, now) = late.load(&reads).await.unwrap();
+    let mut early = store.begin(first, step(1, 2)).await.unwrap();
+    write(&mut early, first, &here, None, [0; 32])
+        .await
+        .unwrap();
+    early.commit().await.unwrap();
+    let decision = ledger::apply(&reads, rows, &there, now);
+    let commit = commit_of(second, &there, decision, None, now, [0; 32]);
+    let refused = late.write(&commit).await;
+    assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
+    drop(late);
+
+    let mut again = store.begin(second, step(0, 3)).await.unwrap();
+    let written = write(&mut again, second, &there, None, [0; 32])
+        .await
+        .unwrap();
+    assert_eq!(written.events[0].1.outcome.kind(), EventKind::KeyReused);
+    again.commit().await.unwrap();
+}
+
+async fn a_command_that_cannot_be_stored_is_poison(bench: impl Bench) {
+    let store = bench.store();
+    let lease = take(&store, FIRST, "a").await.lease;
+    post(&store, lease, 0, 1, &BEFORE[..3]).await;
+    let refused = r#"{"idempotency_key":"k","debit_account":"world","credit_account":"bob","amount":"1","currency":"USD","description":"poison"}"#;
+    let spoilt = batch(FIRST, 2, &[refused]);
+    let mut transaction = store.begin(lease, step(1, 2)).await.unwrap();
+    let written = write(&mut transaction, lease, &spoilt, None, [0; 32]).await;
+    assert!(matches!(written, Err(Error::Poison(_))), "{written:?}");
+    drop(transaction);
+    assert_eq!(take(&store, FIRST, "a").await.applied, Position::new(0, 1));
+}
+
+/// Decides these commands and commits them.
+async fn post<S: Store>(store: &S, lease: Lease, from: u64, position: u64, lines: &[&str]) {
+    let commands = batch(lease.partition, position, lines);
+    let mut transaction = store.begin(lease, step(from, position)).await.unwrap();
+    write(&mut transaction, lease, &commands, None, [0; 32])
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+}

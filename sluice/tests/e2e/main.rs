@@ -1,0 +1,13 @@
+//! The product from outside: real processes, a real nats-server, a real Postgres.
+#![cfg(test)]
+
+mod faults;
+mod handover;
+mod http;
+mod load;
+mod log;
+mod process;
+mod restored;
+mod stories;
+mod system;
+mod up;

@@ -1,0 +1,134 @@
+//! The binary as a process of its own.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Polls until `probe` gives something.
+pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "waited {PATIENCE:?} in vain until {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A running role; killed when dropped.
+pub(crate) struct Role {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Role {
+    /// Starts `sluice ARGS --ready-file …` and waits until it is ready.
+    pub(crate) async fn start(dir: &Path, name: &str, args: &[&str]) -> (Self, Value) {
+        let ready = dir.join(format!("{name}.ready"));
+        if ready.exists() {
+            std::fs::remove_file(&ready).unwrap();
+        }
+        let log = dir.join(format!("{name}.log"));
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_sluice"))
+            .args(args)
+            .arg("--ready-file")
+            .arg(&ready)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        let mut role = Self { child, log };
+        let content = eventually(&format!("{name} is ready"), async || {
+            if let Some(status) = role.child.try_wait().unwrap() {
+                panic!("{name} ended with {status}: {}", role.log());
+            }
+            Some(serde_json::from_slice(&std::fs::read(&ready).ok()?).unwrap())
+        })
+        .await;
+        (role, content)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(
+            Pid::from_raw(i32::try_from(self.child.id()).unwrap()),
+            signal,
+        )
+        .unwrap();
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; gives the exit status.
+    pub(crate) async fn stop(mut self) -> std::process::ExitStatus {
+        self.signal(Signal::SIGTERM);
+        eventually("the role has stopped", async || {
+            self.child.try_wait().unwrap()
+        })
+        .await
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+    }
+}
+
+/// Runs `sluice ARGS` to its end.
+pub(crate) async fn run(args: &[&str]) -> Output {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    tokio::task::spawn_blocking(move || {
+        Command::new(env!("CARGO_BIN_EXE_sluice"))
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    })
+    .await
+    .unwrap()
+}
+
+/// Standard output of a run that must succeed.
+pub(crate) async fn run_ok(args: &[&str]) -> String {
+    let output = run(args).await;
+    assert!(
+        output.status.success(),
+        "sluice {args:?} ended with {}: {}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}

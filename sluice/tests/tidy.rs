@@ -1,0 +1,165 @@
+//! The house rules, as far as a program can check them.
+#![cfg(test)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Source files of the workspace.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                files.push((path, text));
+            }
+        }
+    }
+    assert!(files.len() > 50);
+    files
+}
+
+#[test]
+fn the_pure_crates_cannot_do_io() {
+    for manifest in ["processors/ledger/Cargo.toml", "schemas/Cargo.toml"] {
+        let text = read(manifest);
+        let dependencies = text
+            .split("[dependencies]")
+            .nth(1)
+            .unwrap()
+            .split("\n[")
+            .next()
+            .unwrap();
+        for banned in ["tokio", "sqlx", "async-nats", "hyper", "axum", "streams"] {
+            assert!(!dependencies.contains(banned), "{manifest} lists {banned}");
+        }
+    }
+}
+
+#[test]
+fn the_ways_in_and_the_decisions_meet_only_in_the_log_and_in_postgres() {
+    let lists = |manifest: &str, other: &str| {
+        let text = read(manifest);
+        let dependencies = text
+            .split("[dependencies]")
+            .nth(1)
+            .unwrap()
+            .split("\n[")
+            .next()
+            .unwrap();
+        dependencies.lines().any(|line| line.starts_with(other))
+    };
+    assert!(!lists("ingest/Cargo.toml", "worker"));
+    assert!(!lists("ingest/Cargo.toml", "ledger"));
+    assert!(!lists("processors/worker/Cargo.toml", "ingest"));
+}
+
+#[test]
+fn only_streams_knows_jetstream() {
+    for folder in [
+        "ingest/src",
+        "processors",
+        "schemas/src",
+        "sluice/src",
+        "stack/src",
+    ] {
+        for (path, text) in sources() {
+            let inside = path.starts_with(root().join(folder))
+                && !path.components().any(|part| part.as_os_str() == "tests");
+            assert!(
+                !inside || !text.contains("async_nats::"),
+                "{} uses async_nats",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    for (path, text) in sources() {
+        let exempt = path.components().any(|part| part.as_os_str() == "tests");
+        assert!(
+            exempt || text.starts_with("//!"),
+            "{} does not begin with //!",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn every_variable_in_the_readme_exists_and_every_variable_is_in_the_readme() {
+    let readme = read("README.md");
+    let mut code = String::new();
+    for (path, text) in sources() {
+        if !path.ends_with("tidy.rs") {
+            code.push_str(&text);
+        }
+    }
+    let names = |text: &str| -> std::collections::BTreeSet<String> {
+        text.match_indices("SLUICE_")
+            .map(|(place, _)| {
+                text[place..]
+                    .chars()
+                    .take_while(|c| c.is_ascii_uppercase() || *c == '_' || c.is_ascii_digit())
+                    .collect::<String>()
+            })
+            .filter(|name| name.len() > "SLUICE_".len())
+            .collect()
+    };
+    let (documented, used) = (names(&readme), names(&code));
+    for name in &documented {
+        assert!(
+            used.contains(name),
+            "{name} stands in the README and nowhere in the code"
+        );
+    }
+    for name in used
+        .iter()
+        .filter(|name| code.contains(&format!("env = \"{name}\"")))
+    {
+        assert!(
+            documented.contains(name),
+            "{name} is missing from the README"
+        );
+    }
+}
+
+#[test]
+fn the_compose_file_runs_roles_that_exist_on_servers_that_sync() {
+    let compose = read("docker-compose.yml");
+    for role in ["migrate", "ingest", "process"] {
+        assert!(compose.contains(&format!("command: [\"{role}\"")), "{role}");
+        assert!(read("sluice/src/cli.rs").to_lowercase().contains(role));
+    }
+    assert!(compose.contains("sync_interval: always"));
+    assert!(compose.contains("nats:2.15.1"));
+}
+
+#[test]
+fn nothing_is_left_to_be_done() {
+    for (path, text) in sources() {
+        if path.ends_with("tidy.rs") {
+            continue;
+        }
+        for banned in ["todo!(", "unimplemented!(", "#[ignore"] {
+            assert!(!text.contains(banned), "{} has {banned}", path.display());
+        }
+    }
+}
