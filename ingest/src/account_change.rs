@@ -5,7 +5,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use schemas::{Account, AccountChange, AccountId, Command, LinePosition, Order, Outcome};
+use schemas::{AccountChange, AccountId, Command, LinePosition, Order, Outcome};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
@@ -97,8 +97,8 @@ pub(crate) fn pending(api: &Api, id: AccountId, at: LinePosition) -> Response {
 
 fn decided(outcome: Outcome, at: LinePosition) -> Result<Response, Problem> {
     match outcome {
-        Outcome::AccountOpened(account) => Ok(opened(&account)),
-        Outcome::AccountChanged(account)
+        Outcome::AccountOpened(account)
+        | Outcome::AccountChanged(account)
         | Outcome::AccountFrozen(account)
         | Outcome::AccountUnfrozen(account)
         | Outcome::AccountClosed(account)
@@ -113,11 +113,4 @@ fn decided(outcome: Outcome, at: LinePosition) -> Result<Response, Problem> {
             ))
         }
     }
-}
-
-fn opened(account: &Account) -> Response {
-    let mut response = respond::json(StatusCode::CREATED, account);
-    let location = respond::text(format!("/v1/accounts/{}", account.id));
-    response.headers_mut().insert(header::LOCATION, location);
-    response
 }

@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::keyring::Ledger;
 use crate::problem::Problem;
 use crate::store::Unavailable;
-use crate::store::transfers::TransferRow;
+use crate::store::transfer_row::TransferRow;
 use crate::submission::Request;
 
 /// Pauses between looks at Postgres while a client waits for a repeat.

@@ -118,9 +118,9 @@ impl Problem {
 
     pub(crate) fn account_refused(refused: AccountRefused) -> Self {
         let status = match refused.reason {
-            RefusalReason::AccountUnknown => StatusCode::NOT_FOUND,
             RefusalReason::AccountExists => StatusCode::CONFLICT,
-            RefusalReason::AccountFrozen
+            RefusalReason::AccountUnknown
+            | RefusalReason::AccountFrozen
             | RefusalReason::AccountClosed
             | RefusalReason::AccountsMustDiffer
             | RefusalReason::CurrencyDiffers

@@ -18,7 +18,7 @@ use crate::keyring::Ledger;
 use crate::problem::Problem;
 use crate::replays::{Claim, Fingerprint, Known, Seen};
 use crate::store::Unavailable;
-use crate::store::transfers::TransferRow;
+use crate::store::transfer_row::TransferRow;
 
 /// A transfer that was asked for.
 #[derive(Debug)]

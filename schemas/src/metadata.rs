@@ -32,10 +32,24 @@ impl Metadata {
 
     /// From the text that [`Metadata::as_str`] gave, such as a database column.
     ///
-    /// # Panics
-    /// When the text is no JSON.
-    pub fn from_canonical(text: String) -> Self {
-        Self(RawValue::from_string(text).expect("stored metadata is JSON"))
+    /// # Errors
+    /// When the text is no JSON object: the column was changed by hand.
+    pub fn from_stored(text: String) -> Result<Self, Invalid> {
+        RawValue::from_string(text)
+            .ok()
+            .filter(|json| json.get().starts_with('{'))
+            .map(Self)
+            .ok_or_else(|| {
+                Invalid::new(
+                    "metadata_malformed",
+                    "/metadata",
+                    "the stored metadata is no JSON object",
+                )
+            })
+    }
+
+    fn from_canonical(text: String) -> Self {
+        Self(RawValue::from_string(text).expect("canonical metadata is JSON"))
     }
 
     pub fn as_str(&self) -> &str {

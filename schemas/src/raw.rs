@@ -193,7 +193,17 @@ fn explain<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Invalid {
     }
 }
 
+/// Longest name of a field that an explanation quotes.
+const QUOTED_CHARS_MAX: usize = 64;
+
 fn unknown_field(pointer: String, field: &str) -> Invalid {
+    if field.chars().count() > QUOTED_CHARS_MAX {
+        return Invalid::new(
+            "unknown_field",
+            "",
+            "a field with a very long name is not known here",
+        );
+    }
     Invalid::new(
         "unknown_field",
         pointer,

@@ -44,7 +44,15 @@ pub(crate) async fn create_log(
     Ok(streams::Log::create(client, settings).await?)
 }
 
-/// Postgres for everything but processors.
+/// Postgres for the API: a statement that nobody waits for any more ends.
+pub(crate) async fn open_api_database(url: &str) -> anyhow::Result<PgPool> {
+    let options = options(url)?
+        .application_name("sluice ingest")
+        .options([("statement_timeout", "5s"), ("jit", "off")]);
+    pool(options, 16).await
+}
+
+/// Postgres for commands and checks, which may take their time.
 pub(crate) async fn open_database(url: &str, role: &str) -> anyhow::Result<PgPool> {
     let options = options(url)?.application_name(&format!("sluice {role}"));
     pool(options, 16).await

@@ -2,6 +2,8 @@
 //!
 //! Invariant: nothing is decided here; a role reads top to bottom: configuration, parts, run, shutdown.
 
+#![allow(clippy::print_stdout, reason = "the binary talks to people")]
+
 mod administer;
 mod cli;
 mod connect;

@@ -13,7 +13,7 @@ use crate::{connect, ready, shutdown};
 
 pub(crate) async fn ingest(args: IngestArgs) -> anyhow::Result<ExitCode> {
     let shutdown = shutdown::on_signal()?;
-    let database = connect::open_database(args.servers.database()?, "ingest").await?;
+    let database = connect::open_api_database(args.servers.database()?).await?;
     connect::check_migrated(&database).await?;
     let connections = ingest::Connections {
         log: connect::open_log(args.servers.nats()?, "ingest").await?,

@@ -108,7 +108,7 @@ impl System {
             },
             ingest::Connections {
                 log: log.clone(),
-                database: database.clone(),
+                database: connect::open_api_database(servers.database()?).await?,
                 metrics,
             },
             stop.clone(),

@@ -148,8 +148,7 @@ fn classify(error: &PublishError) -> AppendError {
     match error.kind() {
         PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => AppendError::Unknown,
         // No responders: the server has no such stream now, or JetStream is starting up.
-        PublishErrorKind::StreamNotFound => AppendError::NotSent,
-        PublishErrorKind::MaxAckPending => AppendError::NotSent,
+        PublishErrorKind::StreamNotFound | PublishErrorKind::MaxAckPending => AppendError::NotSent,
         PublishErrorKind::MaxPayloadExceeded => AppendError::Refused(error.to_string()),
         _ => match server_error(error) {
             Some(cause) if is_full(cause) => AppendError::Full,

@@ -64,7 +64,7 @@ fn options(name: &str) -> ConnectOptions {
                 Event::Connected => tracing::info!("connected to nats-server"),
                 Event::Disconnected => tracing::warn!("connection to nats-server lost"),
                 Event::Draining | Event::Closed => {
-                    tracing::debug!("connection to nats-server closed")
+                    tracing::debug!("connection to nats-server closed");
                 }
                 Event::ClientError(_) => tracing::debug!(event = %event, "nats-server connection"),
                 other => tracing::warn!(event = %other, "nats-server connection"),

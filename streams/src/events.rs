@@ -3,6 +3,8 @@
 //! Invariant: each commit stands on `EVENTS` once: a publish names the record before it, so a second copy and a
 //! copy out of order are refused by the server, however late they come.
 
+use std::fmt::Write as _;
+
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
@@ -143,7 +145,12 @@ pub(crate) fn position_of(headers: &async_nats::HeaderMap) -> Option<Position> {
 }
 
 fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a string takes all text");
+            text
+        })
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

@@ -28,9 +28,9 @@ const BYTES_BUFFERED_MAX: usize = 8 << 20;
 const PULL_EXPIRES: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Redelivery is never waited for: a reader that lost its place is opened again.
-const ACK_WAIT: Duration = Duration::from_secs(300);
+const ACK_WAIT: Duration = Duration::from_mins(5);
 /// When the server forgets a consumer that nobody reads.
-const INACTIVE_MAX: Duration = Duration::from_secs(60);
+const INACTIVE_MAX: Duration = Duration::from_mins(1);
 
 /// One record of a partition.
 #[derive(Debug, Clone)]

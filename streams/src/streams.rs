@@ -21,7 +21,7 @@ pub const PARTITIONS_DEFAULT: u16 = 8;
 pub const PARTITIONS_MAX: u16 = 256;
 
 /// How long a second append of the same record is recognised.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 
 const PARTITIONS_KEY: &str = "sluice.partitions";
 const GIB: i64 = 1 << 30;

@@ -51,9 +51,14 @@ pub(crate) enum BatchAnswer<'a> {
         id: TransferId,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         replayed: bool,
-        /// As it was decided, with `Prefer: wait`.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        transfer: Option<&'a Transfer>,
+    },
+    /// With `Prefer: wait`: the transfer as it was decided.
+    Decided {
+        line: usize,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        replayed: bool,
+        #[serde(flatten)]
+        transfer: &'a Transfer,
     },
     Refused {
         line: usize,
@@ -182,13 +187,21 @@ fn write(
                 transfer,
                 is_replay,
                 ..
+            }) if wait.is_some() && respond::is_decided(transfer) => BatchAnswer::Decided {
+                line: *line,
+                replayed: *is_replay,
+                transfer,
+            },
+            Ok(Answer {
+                transfer,
+                is_replay,
+                ..
             }) => BatchAnswer::Accepted {
                 line: *line,
                 idempotency_key: &transfer.idempotency_key,
                 status: transfer.status,
                 id: transfer.id,
                 replayed: *is_replay,
-                transfer: (wait.is_some() && respond::is_decided(transfer)).then_some(transfer),
             },
             Err(problem) => BatchAnswer::Refused {
                 line: *line,

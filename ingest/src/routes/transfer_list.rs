@@ -18,7 +18,8 @@ use crate::page::{AccountPlace, Page, cursor_malformed, decode_below, encode_bel
 use crate::problem::{Problem, ProblemBody};
 use crate::request::{Query, Reader, limit};
 use crate::respond;
-use crate::store::transfers::{Below, RefusedSide, TransferRow};
+use crate::store::transfer_row::TransferRow;
+use crate::store::transfers::{Below, RefusedSide};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -25,7 +25,7 @@ use crate::request::{
     traceparent, wait,
 };
 use crate::respond;
-use crate::store::transfers::TransferRow;
+use crate::store::transfer_row::TransferRow;
 use crate::submission::submit;
 
 /// What `POST /v1/transfers` takes.

@@ -9,7 +9,7 @@ use schemas::{
 use sqlx::types::Uuid;
 
 use super::journal::stored_outcome;
-use super::transfers::{account, exponent, line_position, partition_number};
+use super::transfer_row::{account, exponent, line_position, partition_number};
 use super::{Store, Unavailable};
 
 macro_rules! select_accounts {
@@ -160,7 +160,9 @@ impl AccountRow {
             balance: money(self.balance),
             min_balance: self.min_balance.map(money),
             version: self.version,
-            metadata: self.metadata.map(Metadata::from_canonical),
+            metadata: self
+                .metadata
+                .map(|text| Metadata::from_stored(text).expect("stored metadata is a JSON object")),
             opened_at: Timestamp::from_nanoseconds(self.opened_at),
         }
     }

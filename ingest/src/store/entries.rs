@@ -6,7 +6,7 @@
 use schemas::{AccountId, Money, Timestamp, TransferId};
 use sqlx::types::Uuid;
 
-use super::transfers::{account, exponent};
+use super::transfer_row::{account, exponent};
 use super::{Store, Unavailable};
 
 /// One posting as its account sees it.

@@ -8,7 +8,8 @@ use schemas::{
 };
 use sqlx::types::Uuid;
 
-use super::transfers::{TransferRow, line_position, partition_number, select_transfers};
+use super::transfer_row::{TransferRow, line_position, partition_number};
+use super::transfers::select_transfers;
 use super::{Store, Unavailable};
 
 /// A place in a partition; what follows it is new.

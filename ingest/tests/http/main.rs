@@ -2,8 +2,10 @@
 #![cfg(test)]
 
 mod bad_input;
+mod book;
 mod documentation;
 mod faults;
+mod grown;
 mod harness;
 mod keys;
 mod log;

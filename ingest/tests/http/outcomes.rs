@@ -176,12 +176,12 @@ async fn a_change_of_an_account_is_answered_with_its_outcome() {
         })
     };
     let cases = [
-        (Outcome::AccountOpened(account()), 201, ""),
+        (Outcome::AccountOpened(account()), 200, ""),
         (Outcome::AccountUnchanged(account()), 200, ""),
         (refused(RefusalReason::AccountExists), 409, "account_exists"),
         (
             refused(RefusalReason::AccountUnknown),
-            404,
+            422,
             "account_unknown",
         ),
         (

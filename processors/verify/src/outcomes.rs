@@ -22,7 +22,7 @@ pub(crate) struct Outcomes<'a> {
     partition: Partition,
     /// `None` when the stream is not the one that the positions belong to.
     records: Option<Records>,
-    /// When the log stored the record at the applied position.
+    /// Whether the record at the applied position has come by.
     applied_seen: bool,
 }
 

@@ -15,7 +15,8 @@ use crate::commit::DeadLetter;
 use crate::seam::Ledgers;
 
 /// Room in an event record beside the events themselves.
-const RECORD_SLACK_BYTES: usize = 8 << 10;
+/// Half of what ingest leaves, so that no record of its own is ever too long.
+const RECORD_SLACK_BYTES: usize = 4 << 10;
 
 /// What a line of a record is.
 #[derive(Debug, Clone)]

@@ -6,11 +6,11 @@ use schemas::{ENCODER, Event, Partition};
 use streams::EventRecord;
 
 use crate::Error;
-use crate::seam::CommitRow;
 
 pub use crate::commit::link;
 pub use crate::decode::lines_of;
 pub use crate::postgres::journal::{commits_after, events_of};
+pub use crate::seam::CommitRow;
 
 /// The event record of a commit, from its outcomes.
 ///

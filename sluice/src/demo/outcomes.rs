@@ -11,7 +11,7 @@ use super::traffic::Plan;
 use crate::up::{LEDGER, System};
 
 /// How long the backlog may take to drain once nothing is sent any more.
-const DRAIN_MAX: Duration = Duration::from_secs(300);
+const DRAIN_MAX: Duration = Duration::from_mins(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Decided transfers of the plan.

@@ -115,7 +115,7 @@ async fn fund(system: &System, plan: &Plan) -> anyhow::Result<()> {
     let mut client = Client::new(&system.api_url, &system.admin_key)?;
     let open: Vec<u32> = (0..plan.frozen_from()).collect();
     for chunk in open.chunks(FUNDING_LINES as usize) {
-        let lines: String = chunk
+        let lines: Vec<String> = chunk
             .iter()
             .map(|number| {
                 let id = Plan::account(*number);
@@ -126,7 +126,9 @@ async fn fund(system: &System, plan: &Plan) -> anyhow::Result<()> {
             ("Prefer", "wait=30"),
             ("Content-Type", "application/x-ndjson"),
         ];
-        let answer = client.post("/v1/transfers/batch", &headers, lines).await?;
+        let answer = client
+            .post("/v1/transfers/batch", &headers, lines.concat())
+            .await?;
         anyhow::ensure!(
             answer.status == StatusCode::OK,
             "funding answered {}",
@@ -176,7 +178,7 @@ async fn send_some(
             return Ok(sent);
         }
         let transfer = plan.request(n);
-        let wait = n % WAIT_EVERY == 0;
+        let wait = n.is_multiple_of(WAIT_EVERY);
         let started = Instant::now();
         let answer = send_one(&mut client, &transfer, wait).await?;
         sent.requests += 1;

@@ -83,10 +83,10 @@ async fn send(
     let mut promises = Vec::new();
     for n in 0..TRANSFERS_MAX {
         let key = format!("load-{number}-{n}");
-        let step = (number + n) as usize;
+        let turn = (number + n) as usize;
         let (from, to) = (
-            &accounts[step % accounts.len()],
-            &accounts[(step + 1) % accounts.len()],
+            &accounts[turn % accounts.len()],
+            &accounts[(turn + 1) % accounts.len()],
         );
         let body = transfer(from, to, "0.01");
         loop {

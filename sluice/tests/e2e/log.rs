@@ -28,6 +28,31 @@ async fn a_transfer_published_by_hand_is_applied_like_a_request() {
     system.verify().await;
 }
 
+/// Lines on the partition of `alice` that are no commands, and why.
+const BAD_LINES: &[(&str, &str)] = &[
+    ("not json", "json_malformed"),
+    (
+        r#"{"ledger":"nowhere","idempotency_key":"k","debit_account":"alice","credit_account":"bob","amount":"1","currency":"USD"}"#,
+        "ledger_unknown",
+    ),
+    (
+        r#"{"ledger":"demo","debit_account":"alice","credit_account":"bob","amount":"1","currency":"USD"}"#,
+        "idempotency_key_missing",
+    ),
+    (
+        r#"{"ledger":"demo","idempotency_key":"k","debit_account":"alice","credit_account":"bob","amount":1,"currency":"USD"}"#,
+        "amount_not_a_string",
+    ),
+    (
+        r#"{"ledger":"demo","idempotency_key":"k","debit_account":"bob","credit_account":"alice","amount":"1","currency":"USD"}"#,
+        "partition_differs",
+    ),
+    (
+        r#"{"command":"steal","ledger":"demo","id":"alice"}"#,
+        "command_unknown",
+    ),
+];
+
 #[tokio::test]
 async fn what_cannot_be_decoded_is_a_dead_letter_and_blocks_nothing() {
     let system = System::start().await;
@@ -35,30 +60,7 @@ async fn what_cannot_be_decoded_is_a_dead_letter_and_blocks_nothing() {
     let nats = system.nats_client().await;
     let pretty = "{\n  \"ledger\": \"demo\",\n  \"idempotency_key\": \"pretty\",\n  \"debit_account\": \"alice\",\n  \"credit_account\": \"bob\",\n  \"amount\": \"1.00\",\n  \"currency\": \"USD\"\n}";
     let good = pretty.replace('\n', " ").replace("pretty", "good");
-    let bad = [
-        ("not json", "json_malformed"),
-        (
-            r#"{"ledger":"nowhere","idempotency_key":"k","debit_account":"alice","credit_account":"bob","amount":"1","currency":"USD"}"#,
-            "ledger_unknown",
-        ),
-        (
-            r#"{"ledger":"demo","debit_account":"alice","credit_account":"bob","amount":"1","currency":"USD"}"#,
-            "idempotency_key_missing",
-        ),
-        (
-            r#"{"ledger":"demo","idempotency_key":"k","debit_account":"alice","credit_account":"bob","amount":1,"currency":"USD"}"#,
-            "amount_not_a_string",
-        ),
-        (
-            r#"{"ledger":"demo","idempotency_key":"k","debit_account":"bob","credit_account":"alice","amount":"1","currency":"USD"}"#,
-            "partition_differs",
-        ),
-        (
-            r#"{"command":"steal","ledger":"demo","id":"alice"}"#,
-            "command_unknown",
-        ),
-    ];
-    let body = bad
+    let body = BAD_LINES
         .iter()
         .map(|(line, _)| (*line).to_owned())
         .chain([good])
@@ -95,7 +97,7 @@ async fn what_cannot_be_decoded_is_a_dead_letter_and_blocks_nothing() {
             .fetch_all(&system.database)
             .await
             .unwrap();
-    let expected: Vec<&str> = bad
+    let expected: Vec<&str> = BAD_LINES
         .iter()
         .map(|(_, reason)| *reason)
         .chain(["record_empty", "schema_unknown"])

@@ -24,8 +24,8 @@ async fn a_stream_that_was_created_again_stops_the_partitions_until_it_is_adopte
     let mut system = System::start().await;
     system.open(&["a", "b"]).await;
     system.verify().await;
-    drop(system.processors.pop().unwrap().stop().await);
-    drop(system.ingest.take().unwrap().stop().await);
+    assert!(system.processors.pop().unwrap().stop().await.success());
+    assert!(system.ingest.take().unwrap().stop().await.success());
     let jetstream = async_nats::jetstream::new(system.nats_client().await);
     jetstream.delete_stream("COMMANDS").await.unwrap();
     run_ok(&[
@@ -101,7 +101,7 @@ async fn an_older_copy_of_the_log_stops_the_partition() {
         },
     )
     .await;
-    drop(system.processors.pop().unwrap().stop().await);
+    assert!(system.processors.pop().unwrap().stop().await.success());
     system.nats.stop().await.unwrap();
     std::fs::remove_dir_all(&files).unwrap();
     copy_dir(&copy, &files);

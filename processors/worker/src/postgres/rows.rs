@@ -91,9 +91,9 @@ pub(super) fn timestamp(row: &PgRow, column: &str) -> Result<Timestamp, sqlx::Er
 }
 
 fn metadata(row: &PgRow, column: &str) -> Result<Option<Metadata>, sqlx::Error> {
-    Ok(row
-        .try_get::<Option<String>, _>(column)?
-        .map(Metadata::from_canonical))
+    row.try_get::<Option<String>, _>(column)?
+        .map(|text| parsed(Metadata::from_stored(text)))
+        .transpose()
 }
 
 fn exponent(row: &PgRow) -> Result<u8, sqlx::Error> {
