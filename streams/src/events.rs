@@ -9,7 +9,7 @@ use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
-use schemas::{Partition, Position};
+use schemas::{Partition, Position, Timestamp};
 
 use crate::append::{COUNT_HEADER, SCHEMA_HEADER, is_full, server_error};
 use crate::log::get_stream_no_info;
@@ -21,6 +21,7 @@ const HASH_HEADER: &str = "Sluice-Hash";
 const PREVIOUS_HASH_HEADER: &str = "Sluice-Previous-Hash";
 const POSITION_HEADER: &str = "Sluice-Position";
 const FIRST_POSITION_HEADER: &str = "Sluice-First-Position";
+const COMMITTED_AT_HEADER: &str = "Sluice-Committed-At";
 const ENCODER_HEADER: &str = "Sluice-Encoder";
 
 /// One commit as the world hears of it.
@@ -36,6 +37,8 @@ pub struct EventRecord {
     pub previous_hash: [u8; 32],
     /// BLAKE3 over the previous hash and the body.
     pub hash: [u8; 32],
+    /// When the worker's COMMIT returned, by its own clock; not known of a record that is made again.
+    pub committed_at: Option<Timestamp>,
     pub body: Bytes,
 }
 
@@ -66,7 +69,7 @@ impl Log {
     /// As [`PublishError`] says.
     pub async fn publish(&self, record: &EventRecord, after: u64) -> Result<u64, PublishError> {
         let hash = hex(&record.hash);
-        let message = PublishMessage::build()
+        let mut message = PublishMessage::build()
             .payload(record.body.clone())
             .message_id(&hash)
             .expected_stream(EVENTS)
@@ -78,6 +81,9 @@ impl Log {
             .header(POSITION_HEADER, record.position.to_string())
             .header(PREVIOUS_HASH_HEADER, hex(&record.previous_hash))
             .header(HASH_HEADER, hash);
+        if let Some(at) = record.committed_at {
+            message = message.header(COMMITTED_AT_HEADER, at.to_string());
+        }
         let acknowledged = async {
             self.jetstream
                 .send_publish(event_subject(record.partition), message)

@@ -108,6 +108,7 @@ pub(crate) fn build(
         count: u32::try_from(events.len()).expect("a batch holds fewer than 2^32 commands"),
         encoder: ENCODER,
         previous_hash,
+        committed_at: None,
         hash: link(&previous_hash, &body),
         body: body.into(),
     };

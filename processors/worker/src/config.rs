@@ -3,9 +3,15 @@
 //! Invariant: everything that waits or grows has its limit here.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::Failpoint;
+
+/// Default of [`Config::commits_in_flight`].
+pub(crate) const COMMITS_IN_FLIGHT_MAX: usize = 2;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -15,6 +21,9 @@ pub struct Config {
     pub batch_commands_max: usize,
     /// Most commands in one record; a longer one is a dead letter as a whole.
     pub record_commands_max: usize,
+    /// Transactions that the partitions of this process have open at a time: fewer are fuller ones, as records
+    /// gather while a partition waits for its turn.
+    pub commits_in_flight: Arc<Semaphore>,
     /// Most commits of a partition that are not on EVENTS yet.
     pub unpublished_commits_max: usize,
     /// How long a partition stays ours after the last sign of life.
@@ -40,6 +49,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             batch_commands_max: 2_000,
             record_commands_max: 10_000,
+            commits_in_flight: Arc::new(Semaphore::new(COMMITS_IN_FLIGHT_MAX)),
             unpublished_commits_max: 8,
             lease: Duration::from_secs(6),
             renewal: Duration::from_secs(2),

@@ -45,6 +45,7 @@ pub fn rebuild(
         encoder: commit.encoder,
         previous_hash: commit.previous_hash,
         hash: commit.hash,
+        committed_at: None,
         body: body.into(),
     })
 }

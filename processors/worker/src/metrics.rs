@@ -17,6 +17,7 @@ pub const DEAD_LETTERS: &str = "sluice_worker_dead_letters_total";
 pub const RECORDS_APPLIED: &str = "sluice_worker_records_applied_total";
 pub const BATCH_COMMANDS: &str = "sluice_worker_batch_commands";
 pub const COMMIT_SECONDS: &str = "sluice_worker_commit_duration_seconds";
+pub const APPLIED_LATENCY_SECONDS: &str = "sluice_worker_applied_latency_seconds";
 pub const CONFLICTS: &str = "sluice_worker_conflicts_total";
 pub const PUBLISH_SECONDS: &str = "sluice_worker_publish_duration_seconds";
 pub const PUBLISH_FAILURES: &str = "sluice_worker_publish_failures_total";
@@ -39,6 +40,7 @@ pub const BUCKETS: &[(&str, &[f64])] = &[
     ),
     (COMMIT_SECONDS, SECONDS),
     (PUBLISH_SECONDS, SECONDS),
+    (APPLIED_LATENCY_SECONDS, SECONDS),
 ];
 const SECONDS: &[f64] = &[
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
@@ -58,6 +60,10 @@ pub fn describe() {
     );
     describe_counter!(RECORDS_APPLIED, "records of the log that were applied");
     describe_histogram!(BATCH_COMMANDS, "commands in one transaction");
+    describe_histogram!(
+        APPLIED_LATENCY_SECONDS,
+        "age of the oldest command of a batch when its COMMIT returned"
+    );
     describe_histogram!(COMMIT_SECONDS, "time from taking a batch to its COMMIT");
     describe_counter!(
         CONFLICTS,
@@ -90,7 +96,8 @@ pub fn describe() {
     describe_gauge!(PARTITIONS_HELD, "partitions that this process holds");
 }
 
-pub(crate) fn committed(commit: &Commit, records: usize, took: Duration) {
+pub(crate) fn committed(commit: &Commit, records: usize, took: Duration, oldest: Timestamp) {
+    histogram!(APPLIED_LATENCY_SECONDS).record(age(oldest));
     let mut kinds: HashMap<&'static str, u64> = HashMap::new();
     let mut reasons: HashMap<&'static str, u64> = HashMap::new();
     for (_, event) in &commit.events {
@@ -181,9 +188,13 @@ fn label(partition: Partition) -> String {
 }
 
 fn age(at: Timestamp) -> f64 {
+    now().seconds_since(at)
+}
+
+/// This machine's clock: for metrics and headers, never for a decision.
+pub(crate) fn now() -> Timestamp {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let now = i64::try_from(now.as_nanos()).map_or(at, Timestamp::from_nanoseconds);
-    now.seconds_since(at)
+    Timestamp::from_nanoseconds(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -4,6 +4,7 @@
 //! command the loop ends, and what happened is read from Postgres at the next takeover.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use bytes::Bytes;
@@ -141,8 +142,15 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
                     }
                 }
             };
-            let work = self.collect(first).await?;
-            self.apply(work).await?;
+            let turn = Arc::clone(&self.config.commits_in_flight);
+            let turn = turn
+                .acquire()
+                .await
+                .map_err(|closed| Error::unavailable("waiting for a turn", closed))?;
+            let mut work = self.collect(first).await?;
+            let commit = self.apply(&mut work).await?;
+            drop(turn);
+            self.after_commit(work, commit).await?;
         }
     }
 
@@ -245,12 +253,12 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
         Ok(())
     }
 
-    async fn apply(&mut self, mut work: Work) -> Result<(), Error> {
+    async fn apply(&mut self, work: &mut Work) -> Result<Commit, Error> {
         let started = Instant::now();
         let mut conflicts = 0;
-        let commit = loop {
+        let mut commit = loop {
             match self
-                .attempt(&work, &work.batch, &work.slots, Attempt::Commit)
+                .attempt(work, &work.batch, &work.slots, Attempt::Commit)
                 .await
             {
                 Ok(commit) => break commit,
@@ -259,14 +267,20 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
                     metrics::conflict();
                     tracing::debug!(partition = %self.lease.partition, %cause, "deciding the batch again");
                 }
-                Err(Error::Poison(why)) => self.bury(&mut work, &why).await?,
+                Err(Error::Poison(why)) => self.bury(work, &why).await?,
                 Err(error) => return Err(error),
             }
         };
-        metrics::committed(&commit, work.records, started.elapsed());
+        commit.record.committed_at = Some(metrics::now());
+        metrics::committed(
+            &commit,
+            work.records,
+            started.elapsed(),
+            work.first_accepted,
+        );
         self.applied = work.next;
         self.previous_hash = commit.record.hash;
-        self.after_commit(work, commit).await
+        Ok(commit)
     }
 
     /// One try of a transaction.

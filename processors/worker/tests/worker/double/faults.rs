@@ -93,10 +93,10 @@ impl Fault {
 #[derive(Debug, Clone)]
 pub(crate) struct Faults {
     /// One call in so many goes wrong; 0: none.
-    pub(crate) one_in: u32,
+    one_in: u32,
     /// A fault that this run is about: certain at the first call of its place, then more likely than the others.
-    pub(crate) target: Option<(Point, Fault)>,
-    pub(crate) target_seen: bool,
+    target: Option<(Point, Fault)>,
+    target_seen: bool,
 }
 
 impl Faults {
@@ -105,6 +105,14 @@ impl Faults {
         target: None,
         target_seen: false,
     };
+
+    pub(crate) fn about(point: Point, fault: Fault, one_in: u32) -> Self {
+        Self {
+            one_in,
+            target: Some((point, fault)),
+            target_seen: false,
+        }
+    }
 
     pub(crate) fn draw(&mut self, chance: &mut StdRng, point: Point) -> Option<Fault> {
         if let Some((place, fault)) = self.target {

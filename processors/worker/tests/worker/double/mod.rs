@@ -9,6 +9,7 @@ mod log;
 mod process;
 mod sessions;
 mod store;
+mod transaction;
 mod world;
 
 pub(crate) use commands::Appended;

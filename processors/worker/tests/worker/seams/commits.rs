@@ -133,6 +133,7 @@ pub(super) fn commit_of(
             count: u32::try_from(events.len()).unwrap(),
             encoder: ENCODER,
             previous_hash,
+            committed_at: None,
             hash: link(&previous_hash, &body),
             body: body.into(),
         },

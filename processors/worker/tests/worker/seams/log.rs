@@ -186,6 +186,7 @@ fn event_record(partition: Partition, position: u64) -> EventRecord {
         count: 1,
         encoder: ENCODER,
         previous_hash: [0; 32],
+        committed_at: None,
         hash: worker::journal::link(&[0; 32], &body),
         body,
     }

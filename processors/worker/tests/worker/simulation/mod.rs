@@ -8,9 +8,9 @@ mod processes;
 mod run;
 mod scenario;
 
-use run::{Outcome, run};
+use run::{Outcome, run, run_with};
 
-use crate::double::{Fault, Point, Seen};
+use crate::double::{Fault, Faults, Point, Seen};
 
 /// Every fault at every call, for one partition and for two.
 const SEEDS: u64 = 2 * (Point::ALL.len() * Fault::ALL.len()) as u64;
@@ -33,6 +33,18 @@ fn one_seed_runs_the_same_way_twice() {
         first.trace, second.trace,
         "the run does not follow from its seed"
     );
+}
+
+/// An operator is told of failures in a row, not of those that a partition got over.
+#[test]
+fn failures_with_progress_between_them_are_not_called_a_stop() {
+    // Few enough for one call in four not to fail five times running.
+    for seed in 0..6 {
+        let seen = run_with(seed, Faults::about(Point::Commit, Fault::Refuse, 0)).seen;
+        assert!(seen.faults[&(Point::Commit, Fault::Refuse)] > 5);
+        let shown = seen.counts.get("reasons of a stop shown");
+        assert_eq!(shown, None, "seed {seed}");
+    }
 }
 
 /// A run in which nothing went wrong proves nothing.
@@ -71,6 +83,7 @@ fn everything_happened(seen: &Seen) {
         "undecodable commands buried",
         "keys used on both partitions",
         "batches of several records",
+        "reasons of a stop shown",
     ] {
         let times = seen.counts.get(what).copied().unwrap_or(0);
         assert!(times > 0, "there were no {what}");

@@ -28,26 +28,37 @@ pub(crate) struct Outcome {
     pub(crate) trace: blake3::Hash,
 }
 
-/// Runs a seed. Even seeds have two partitions, odd ones have one.
+/// Runs a seed. Even seeds have two partitions, odd ones have one; each is about one fault at one place, and the others
+/// happen too.
 pub(crate) fn run(seed: u64) -> Outcome {
+    let case = usize::try_from(seed / 2).unwrap();
+    let point = Point::ALL[case % Point::ALL.len()];
+    let fault = Fault::ALL[case / Point::ALL.len() % Fault::ALL.len()];
+    let one_in = [50, 150, 400][StdRng::seed_from_u64(!seed).random_range(0..3)];
+    run_with(seed, Faults::about(point, fault, one_in))
+}
+
+pub(crate) fn run_with(seed: u64, faults: Faults) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
-    let done = catch_unwind(AssertUnwindSafe(|| runtime.block_on(simulate(seed))));
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(simulate(seed, faults))
+    }));
     done.unwrap_or_else(|panic| {
         eprintln!("seed {seed} fails");
         resume_unwind(panic)
     })
 }
 
-async fn simulate(seed: u64) -> Outcome {
+async fn simulate(seed: u64, faults: Faults) -> Outcome {
     let mut chance = StdRng::seed_from_u64(seed);
     let partitions = if seed.is_multiple_of(2) { 2 } else { 1 };
     let batches = scenario(&mut chance, partitions);
     let world = Shared::new(chance.random(), partitions, LEASE);
-    prepare(&world, seed, &mut chance);
+    prepare(&world, faults, &mut chance);
     let setup = Setup {
         world: world.clone(),
         config: config(&mut chance),
@@ -85,8 +96,7 @@ async fn simulate(seed: u64) -> Outcome {
     }
 }
 
-/// Each seed is about one fault at one place; the others happen too.
-fn prepare(world: &Shared, seed: u64, chance: &mut StdRng) {
+fn prepare(world: &Shared, faults: Faults, chance: &mut StdRng) {
     let mut world = world.lock();
     let ledger = Ledger {
         number: 1,
@@ -96,14 +106,7 @@ fn prepare(world: &Shared, seed: u64, chance: &mut StdRng) {
         .tables
         .ledgers
         .insert(LedgerName::parse("sim").unwrap(), ledger);
-    let case = usize::try_from(seed / 2).unwrap();
-    let point = Point::ALL[case % Point::ALL.len()];
-    let fault = Fault::ALL[case / Point::ALL.len() % Fault::ALL.len()];
-    world.faults = Faults {
-        one_in: [50, 150, 400][chance.random_range(0..3)],
-        target: Some((point, fault)),
-        target_seen: false,
-    };
+    world.faults = faults;
     if chance.random_bool(0.3) {
         world.idle_max = None;
     }
