@@ -11,7 +11,6 @@ use schemas::{
 };
 use streams::{DeadLetterRecord, EventRecord};
 
-use crate::process::Slot;
 use crate::seam::Lease;
 
 /// A command that can never be decided, with its bytes and the reason.
@@ -40,6 +39,17 @@ impl DeadLetter {
             body: self.body.clone(),
         }
     }
+}
+
+/// One line of a batch: a command (its item stands in the batch, in the same order) or a dead letter.
+#[derive(Debug, Clone)]
+pub(crate) enum Slot {
+    Command {
+        body: Bytes,
+        /// When the log stored its record.
+        recorded_at: Timestamp,
+    },
+    Dead(DeadLetter),
 }
 
 /// Everything that one transaction writes beside the position.

@@ -5,7 +5,7 @@
 use ledger::Batch;
 
 use crate::Error;
-use crate::process::Slot;
+use crate::commit::Slot;
 
 /// The shortest prefix of the batch that fails ends with the culprit: finds its place among the slots by
 /// bisection. `fails` tries a prefix.

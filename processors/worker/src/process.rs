@@ -7,7 +7,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use bytes::Bytes;
 use ledger::{Batch, Decision, Reads, Rows};
 use schemas::{Order, Position, Timestamp};
 use streams::{ReadError, Record, Reply, ReplyTo};
@@ -15,23 +14,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::commit::{Commit, DeadLetter, build};
+use crate::commit::{Commit, DeadLetter, Slot, build};
 use crate::decode::{Decoded, Limits, Line, decode, shorten};
 use crate::publish::{Unpublished, position, publish_all};
 use crate::seam::{Advance, Feed, Lease, Ledgers, Log, Store, Transaction};
 use crate::takeover::Session;
 use crate::{Config, Error, metrics, poison};
-
-/// One line of a batch: a command (its item stands in the batch, in the same order) or a dead letter.
-#[derive(Debug, Clone)]
-pub(crate) enum Slot {
-    Command {
-        body: Bytes,
-        /// When the log stored its record.
-        recorded_at: Timestamp,
-    },
-    Dead(DeadLetter),
-}
 
 /// Works the partition until `released`, then publishes what is left and gives it back.
 pub(crate) async fn process<S: Store, L: Log>(
