@@ -146,7 +146,7 @@ async fn a_batch_that_waits_shows_its_transfers() {
     );
     let line = answer.expect(200);
     assert_eq!(line["status"], "posted");
-    assert_eq!(line["transfer"]["credit_balance_after"], "1.00");
+    assert_eq!(line["credit_balance_after"], "1.00");
 }
 
 fn account() -> Account {
