@@ -77,7 +77,7 @@ impl Default for Limits {
             batches_max: 8,
             queue_commands_max: 20_000,
             record_commands_max: 2_000,
-            records_in_flight_max: 2,
+            records_in_flight_max: 1,
             replays_max: 200_000,
             wait_max: Duration::from_secs(30),
             account_wait: Duration::from_secs(10),
