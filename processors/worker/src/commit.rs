@@ -3,6 +3,8 @@
 //! Invariant: the event record is a pure function of the outcomes in it, of the previous hash and of the
 //! encoder version.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use ledger::{AccountKey, AccountRow, Batch, Decision};
 use schemas::{
@@ -66,6 +68,15 @@ pub struct Commit {
     pub record: EventRecord,
     /// Where each event's line ends in the record's body.
     pub line_ends: Vec<usize>,
+}
+
+impl Commit {
+    /// The event lines of these slots.
+    pub(crate) fn event_lines(&self, slots: &Range<usize>) -> Bytes {
+        let before = slots.start.checked_sub(1);
+        let from = before.map_or(0, |slot| self.line_ends[slot]);
+        self.record.body.slice(from..self.line_ends[slots.end - 1])
+    }
 }
 
 /// Puts the decision and the dead letters back into the order of the log, and encodes the events.

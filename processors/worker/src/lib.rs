@@ -21,6 +21,7 @@ mod publish;
 mod role;
 mod seam;
 mod takeover;
+mod work;
 
 pub use config::Config;
 pub use error::Error;

@@ -9,16 +9,17 @@ use std::sync::atomic::AtomicI64;
 
 use ledger::{Batch, Decision, Reads, Rows};
 use schemas::{Order, Position, Timestamp};
-use streams::{ReadError, Record, Reply, ReplyTo};
+use streams::{ReadError, Record, Reply};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::{Commit, DeadLetter, Slot, build};
-use crate::decode::{Decoded, Limits, Line, decode, shorten};
+use crate::decode::{Decoded, Limits, decode, shorten};
 use crate::publish::{Unpublished, position, publish_all};
 use crate::seam::{Advance, Feed, Lease, Ledgers, Log, Store, Transaction};
 use crate::takeover::Session;
+use crate::work::Work;
 use crate::{Config, Error, metrics, poison};
 
 /// Works the partition until `released`, then publishes what is left and gives it back.
@@ -57,18 +58,6 @@ struct Applier<'a, S: Store, L: Log> {
     feeds: u32,
     /// Read, but too much for the last batch.
     waiting: Option<Decoded>,
-}
-
-/// The records of one transaction.
-struct Work {
-    batch: Batch,
-    slots: Vec<Slot>,
-    replies: Vec<(ReplyTo, String, std::ops::Range<usize>, Position)>,
-    first_accepted: Timestamp,
-    records: usize,
-    first: Position,
-    next: Position,
-    next_at: Timestamp,
 }
 
 impl<'a, S: Store, L: Log> Applier<'a, S, L> {
@@ -197,16 +186,7 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
     /// Adds whole records that are here already, up to the limits of a batch.
     async fn collect(&mut self, first: Decoded) -> Result<Work, Error> {
         let mut event_bytes = 0;
-        let mut work = Work {
-            batch: Batch::default(),
-            slots: Vec::new(),
-            replies: Vec::new(),
-            first_accepted: first.stored_at,
-            records: 0,
-            first: first.position,
-            next: first.position,
-            next_at: first.stored_at,
-        };
+        let mut work = Work::new(&first);
         let mut decoded = first;
         loop {
             let fits = work.slots.len() + decoded.lines.len() <= self.config.batch_commands_max
@@ -346,21 +326,13 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
 
     /// Everything here is a courtesy or is made good at the next takeover.
     async fn after_commit(&mut self, work: Work, commit: Commit) -> Result<(), Error> {
-        for (to, record, lines, position) in work.replies {
-            let from = lines
-                .start
-                .checked_sub(1)
-                .map_or(0, |line| commit.line_ends[line]);
-            let events = commit
-                .record
-                .body
-                .slice(from..commit.line_ends[lines.end - 1]);
+        for waiting in work.replies {
             let reply = Reply {
-                record,
-                position: position.number(),
-                events,
+                record: waiting.record,
+                position: waiting.position.number(),
+                events: commit.event_lines(&waiting.lines),
             };
-            if let Err(error) = self.log.reply(&to, reply).await {
+            if let Err(error) = self.log.reply(&waiting.to, reply).await {
                 tracing::debug!(error = %error.chain(), "a waiting client will read the row instead");
             }
         }
@@ -392,32 +364,6 @@ enum Attempt {
     Commit,
     /// Everything but the COMMIT.
     Trial,
-}
-
-impl Work {
-    fn add(&mut self, decoded: Decoded) {
-        let from = self.slots.len();
-        for line in decoded.lines {
-            match line {
-                Line::Command(item, text) => {
-                    self.first_accepted = self.first_accepted.min(item.accepted_at);
-                    self.batch.items.push(*item);
-                    self.slots.push(Slot::Command {
-                        body: text,
-                        recorded_at: decoded.stored_at,
-                    });
-                }
-                Line::Dead(letter) => self.slots.push(Slot::Dead(letter)),
-            }
-        }
-        if let Some((to, record)) = decoded.reply {
-            self.replies
-                .push((to, record, from..self.slots.len(), decoded.position));
-        }
-        self.records += 1;
-        self.next = decoded.position;
-        self.next_at = decoded.stored_at;
-    }
 }
 
 /// The pure core may panic only on a bug; then one command pays, not the partition.
