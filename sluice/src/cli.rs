@@ -2,6 +2,8 @@
 //!
 //! Invariant: the environment is read here and nowhere else.
 
+pub(crate) mod bench;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -20,6 +22,9 @@ pub(crate) struct Cli {
     #[arg(long, global = true, env = "SLUICE_LOG", default_value = "default", value_name = "LEVEL",
           value_parser = ["default", "error", "warn", "info", "debug", "trace"])]
     log: String,
+    /// For processes that `bench` starts: standard input is a pipe, and its end is theirs.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) end_with_parent: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -47,6 +52,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// `up`, and a day of transfers to look at; then a report of what happened.
     Demo(DemoArgs),
+    /// Measures the whole system under load: rates, latencies, CPU and memory, and proves the result.
+    Bench(Box<bench::BenchArgs>),
     /// Takes transfers over HTTP and appends them to the log.
     Ingest(IngestArgs),
     /// Applies the log to the balances; any number of these share the partitions.

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "the binary talks to people")]
 
 mod administer;
+mod bench;
 mod cli;
 mod connect;
 mod demo;
@@ -24,6 +25,9 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     init_tracing(&cli);
+    if cli.end_with_parent {
+        std::thread::spawn(end_with_parent);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -43,10 +47,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// Ends this process when whoever started it is gone: the pipe that it holds closes then, also after a SIGKILL.
+fn end_with_parent() {
+    if std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()).is_ok() {
+        std::process::exit(143);
+    }
+}
+
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(args) => up::run(args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Bench(args) => bench::run(args).await,
         Command::Ingest(args) => roles::ingest(args).await,
         Command::Process(args) => roles::process(args).await,
         Command::Migrate(args) => roles::migrate(args).await,

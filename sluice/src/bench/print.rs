@@ -1,0 +1,108 @@
+//! A result for people.
+//!
+//! Invariant: a result that was not synced to disk says so before it says anything else.
+
+use std::time::Duration;
+
+use super::figures::{Figures, PROCESSES};
+use super::machine::Machine;
+use super::percentiles::Percentiles;
+
+pub(super) fn print(figures: &Figures, machine: &Machine) {
+    println!("\n{}", machine.line());
+    println!("{}", figures.fsync.line());
+    if !figures.durable {
+        println!(
+            "NOT DURABLE: what is counted here as accepted or applied was not all synced to disk, or nobody said so."
+        );
+    }
+    println!(
+        "\n{} transfers accepted in {:?}",
+        figures.transfers,
+        Duration::from_secs_f64(figures.duration_seconds)
+    );
+    println!(
+        "  {:<12} {:>10.0} /s",
+        "offered", figures.offered_per_second
+    );
+    println!(
+        "  {:<12} {:>10.0} /s",
+        "accepted", figures.accepted_per_second
+    );
+    for (name, rate) in [
+        ("applied", figures.applied_per_second),
+        ("published", figures.published_per_second),
+    ] {
+        match rate {
+            Some(rate) => println!("  {name:<12} {rate:>10.0} /s"),
+            None => println!("  {name:<12} {:>10}", "not known"),
+        }
+    }
+    print_latencies(figures);
+    print_processes(figures);
+    print_rest(figures);
+}
+
+fn print_latencies(figures: &Figures) {
+    println!(
+        "\n  {:<12} {:>9} {:>9} {:>9} {:>9} {:>9}   ms from when it was due",
+        "latency to", "p50", "p95", "p99", "p99.9", "max"
+    );
+    let latencies = &figures.latency_ms;
+    for (name, percentiles) in [
+        ("answered", latencies.answered),
+        ("logged", latencies.logged),
+        ("applied", latencies.applied),
+        ("published", latencies.published),
+    ] {
+        if let Some(Percentiles {
+            p50,
+            p95,
+            p99,
+            p999,
+            max,
+        }) = percentiles
+        {
+            println!("  {name:<12} {p50:>9.2} {p95:>9.2} {p99:>9.2} {p999:>9.2} {max:>9.2}");
+        }
+    }
+}
+
+fn print_processes(figures: &Figures) {
+    println!(
+        "\n  {:<12} {:>10} {:>12} {:>10}",
+        "process", "CPU s", "µs/transfer", "peak MiB"
+    );
+    let known = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+    for name in PROCESSES {
+        let of = |values: &std::collections::BTreeMap<&'static str, Option<f64>>| {
+            known(values.get(name).copied().flatten())
+        };
+        let memory = figures.peak_memory_bytes.get(name).copied().flatten();
+        println!(
+            "  {name:<12} {:>10} {:>12} {:>10}",
+            of(&figures.cpu_seconds),
+            of(&figures.cpu_microseconds_per_transfer),
+            memory.map_or("-".to_owned(), |bytes| (bytes >> 20).to_string()),
+        );
+    }
+}
+
+fn print_rest(figures: &Figures) {
+    println!();
+    if let (Some(backlog), Some(drain)) = (figures.backlog_at_stop, figures.drain_seconds) {
+        println!("  backlog at the stop: {backlog}, applied {drain:.3} s later");
+    }
+    if figures.drained == Some(false) {
+        println!("  NOT DRAINED: commands were left on the log");
+    }
+    if let Some(outcomes) = &figures.outcomes {
+        for (outcome, count) in outcomes {
+            println!("  {outcome}: {count}");
+        }
+    }
+    println!("  dropped: {}", figures.dropped);
+    for (code, count) in &figures.errors {
+        println!("  error {code}: {count}");
+    }
+}
