@@ -3,10 +3,11 @@
 //! Invariant: a role starts only on a database and a log that are ready for it.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::cli::{IngestArgs, MigrateArgs, ProcessArgs};
 use crate::{connect, ready, shutdown};
@@ -62,6 +63,9 @@ pub(crate) async fn process(args: ProcessArgs) -> anyhow::Result<ExitCode> {
     };
     if let Some(commands) = args.batch_commands {
         config.batch_commands_max = commands.max(1);
+    }
+    if let Some(commits) = args.commits_in_flight {
+        config.commits_in_flight = Arc::new(Semaphore::new(commits.max(1)));
     }
     let (ready, started) = oneshot::channel();
     let role = tokio::spawn(worker::run(config, connections, shutdown, ready));

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use crate::Failpoint;
 
 /// Default of [`Config::commits_in_flight`].
-pub(crate) const COMMITS_IN_FLIGHT_MAX: usize = 2;
+pub(crate) const COMMITS_IN_FLIGHT_MAX: usize = 1;
 
 #[derive(Debug, Clone)]
 pub struct Config {

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicI64;
 use ledger::{Batch, Decision, Reads, Rows};
 use schemas::{Order, Position, Timestamp};
 use streams::{ReadError, Record, Reply};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -119,15 +119,26 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
                     }
                 }
             };
-            let turn = Arc::clone(&self.config.commits_in_flight);
-            let turn = turn
-                .acquire()
-                .await
-                .map_err(|closed| Error::unavailable("waiting for a turn", closed))?;
+            let turn = self.turn().await?;
             let mut work = self.collect(first).await?;
             let commit = self.apply(&mut work).await?;
             drop(turn);
             self.after_commit(work, commit).await?;
+        }
+    }
+
+    /// Waits until this partition may commit, and keeps the lease meanwhile.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
+        loop {
+            let turns = Arc::clone(&self.config.commits_in_flight);
+            tokio::select! {
+                turn = turns.acquire_owned() => {
+                    return turn.map_err(|closed| Error::unavailable("waiting for a turn", closed));
+                }
+                () = tokio::time::sleep(self.config.renewal) => {
+                    self.store.renew(self.lease, position(self.published)).await?;
+                }
+            }
         }
     }
 
