@@ -1,10 +1,12 @@
 //! Processes that compete for the partitions, crash and come back under another name.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use rand::RngExt as _;
 use schemas::Partition;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use worker::Config;
 use worker::simulation::{Ended, hold};
@@ -16,6 +18,7 @@ use crate::double::{Log, Process, Shared, Store};
 pub(crate) struct Setup {
     pub(crate) world: Shared,
     pub(crate) config: Config,
+    pub(crate) commits_in_flight: usize,
     pub(crate) partitions: u16,
     pub(crate) payload_bytes_max: usize,
     /// Nobody hands a partition over any more.
@@ -32,8 +35,13 @@ impl Setup {
             generation += 1;
             let process = Process::new(self.world.clone());
             let owner = format!("process {place}, start {generation}");
-            let partitions =
-                (0..self.partitions).map(|number| self.work(&process, &owner, Partition(number)));
+            // Turns are taken within a process, not across.
+            let config = Config {
+                commits_in_flight: Arc::new(Semaphore::new(self.commits_in_flight)),
+                ..self.config.clone()
+            };
+            let partitions = (0..self.partitions)
+                .map(|number| self.work(&process, &config, &owner, Partition(number)));
             if process.run(join_all(partitions)).await.is_none() {
                 self.world.lock().seen.count("crashes");
                 self.pause(100..4000).await;
@@ -42,7 +50,7 @@ impl Setup {
     }
 
     /// Takes one partition whenever it is free, as the assignment does, and gives it back now and then.
-    async fn work(&self, process: &Process, owner: &str, partition: Partition) {
+    async fn work(&self, process: &Process, config: &Config, owner: &str, partition: Partition) {
         let store = Store(process.clone());
         let log = Log {
             process: process.clone(),
@@ -51,7 +59,7 @@ impl Setup {
         };
         while !self.closing.is_cancelled() {
             let released = self.closing.child_token();
-            let held = hold(&store, &log, &self.config, owner, partition, &released);
+            let held = hold(&store, &log, config, owner, partition, &released);
             let turn = async {
                 self.pause(1000..15_000).await;
                 if !self.calm.is_cancelled() {

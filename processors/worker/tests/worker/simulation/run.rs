@@ -62,6 +62,7 @@ async fn simulate(seed: u64, faults: Faults) -> Outcome {
     let setup = Setup {
         world: world.clone(),
         config: config(&mut chance),
+        commits_in_flight: [1, 2][chance.random_range(0..2)],
         partitions,
         payload_bytes_max: 1 << 20,
         calm: CancellationToken::new(),
