@@ -119,6 +119,40 @@ impl StreamArgs {
     }
 }
 
+/// Which servers are started, and where missing ones are installed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Programs {
+    /// The nats-server to use.
+    #[arg(long, value_name = "PATH", env = "SLUICE_NATS_SERVER")]
+    pub(crate) nats_server: Option<PathBuf>,
+    /// The folder that holds the `postgres` to use.
+    #[arg(long, value_name = "DIR", env = "SLUICE_POSTGRES_BIN")]
+    pub(crate) postgres_bin: Option<PathBuf>,
+    /// Where missing servers are installed.
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = ".sluice",
+        env = "SLUICE_INSTALL_DIR"
+    )]
+    pub(crate) install_dir: PathBuf,
+    /// Passes over the servers of this machine and installs both.
+    #[arg(long, env = "SLUICE_INSTALL_SERVERS", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) install_servers: bool,
+}
+
+impl Programs {
+    pub(crate) fn find_options(&self) -> stack::find::Options {
+        stack::find::Options {
+            nats_server: self.nats_server.clone(),
+            postgres_bin: self.postgres_bin.clone(),
+            install_dir: self.install_dir.clone(),
+            install_servers: self.install_servers,
+            ..stack::find::Options::default()
+        }
+    }
+}
+
 /// The servers that `up` and `demo` start themselves.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StackArgs {
@@ -140,23 +174,8 @@ pub(crate) struct StackArgs {
     /// Writes addresses, keys and process ids here, as JSON, once everything answers.
     #[arg(long, value_name = "PATH")]
     pub(crate) ready_file: Option<PathBuf>,
-    /// The nats-server to use.
-    #[arg(long, value_name = "PATH", env = "SLUICE_NATS_SERVER")]
-    pub(crate) nats_server: Option<PathBuf>,
-    /// The folder that holds the `postgres` to use.
-    #[arg(long, value_name = "DIR", env = "SLUICE_POSTGRES_BIN")]
-    pub(crate) postgres_bin: Option<PathBuf>,
-    /// Where missing servers are installed.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = ".sluice",
-        env = "SLUICE_INSTALL_DIR"
-    )]
-    pub(crate) install_dir: PathBuf,
-    /// Passes over the servers of this machine and installs both.
-    #[arg(long, env = "SLUICE_INSTALL_SERVERS", value_parser = clap::builder::FalseyValueParser::new())]
-    pub(crate) install_servers: bool,
+    #[command(flatten)]
+    pub(crate) programs: Programs,
     /// Port of nats-server; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) nats_port: u16,

@@ -285,13 +285,7 @@ async fn prepare_accounts(system: &System) -> anyhow::Result<()> {
 
 fn stack_options(args: &StackArgs) -> stack::Options {
     stack::Options {
-        find: stack::find::Options {
-            nats_server: args.nats_server.clone(),
-            postgres_bin: args.postgres_bin.clone(),
-            install_dir: args.install_dir.clone(),
-            install_servers: args.install_servers,
-            ..stack::find::Options::default()
-        },
+        find: args.programs.find_options(),
         data: args.data.clone(),
         nats: args.servers.nats.is_none(),
         postgres: args.servers.database.is_none(),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 
-use super::{Servers, StreamArgs};
+use super::{Programs, Servers, StreamArgs};
 
 #[derive(Debug, Args)]
 #[command(
@@ -127,23 +127,8 @@ pub(crate) struct SystemArgs {
     /// Writes addresses, key and process ids here, as JSON, once the accounts are open and sending begins.
     #[arg(long, value_name = "PATH")]
     pub(crate) ready_file: Option<PathBuf>,
-    /// The nats-server to use.
-    #[arg(long, value_name = "PATH", env = "SLUICE_NATS_SERVER")]
-    pub(crate) nats_server: Option<PathBuf>,
-    /// The folder that holds the `postgres` to use.
-    #[arg(long, value_name = "DIR", env = "SLUICE_POSTGRES_BIN")]
-    pub(crate) postgres_bin: Option<PathBuf>,
-    /// Where missing servers are installed.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = ".sluice",
-        env = "SLUICE_INSTALL_DIR"
-    )]
-    pub(crate) install_dir: PathBuf,
-    /// Passes over the servers of this machine and installs both.
-    #[arg(long, env = "SLUICE_INSTALL_SERVERS", value_parser = clap::builder::FalseyValueParser::new())]
-    pub(crate) install_servers: bool,
+    #[command(flatten)]
+    pub(crate) programs: Programs,
 }
 
 /// What is sent.
