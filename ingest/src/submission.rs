@@ -45,8 +45,7 @@ enum Progress {
 }
 
 pub(crate) fn now() -> Timestamp {
-    let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    Timestamp::from_nanoseconds(i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX))
+    SystemTime::now().into()
 }
 
 /// Puts a transfer in the queue of its partition, unless it is there or further already.

@@ -3,6 +3,7 @@
 //! Invariant: text and number carry the same instant, to the nanosecond.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -46,6 +47,16 @@ impl Timestamp {
                     "a time is RFC 3339, such as \"2026-11-21T08:18:00Z\"",
                 )
             })
+    }
+}
+
+/// Times before 1970 become 1970, times after 2262 become 2262.
+impl From<SystemTime> for Timestamp {
+    fn from(at: SystemTime) -> Self {
+        let since_1970 = at
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Self(i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX))
     }
 }
 

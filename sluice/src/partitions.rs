@@ -113,8 +113,5 @@ async fn adopt(servers: &Servers, partition: Partition, why: &str) -> anyhow::Re
 }
 
 fn now() -> schemas::Timestamp {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    schemas::Timestamp::from_nanoseconds(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
+    std::time::SystemTime::now().into()
 }

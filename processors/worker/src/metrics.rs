@@ -3,7 +3,7 @@
 //! Invariant: recorded once per batch, never once per transfer.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use schemas::{Outcome, Partition, Timestamp};
@@ -193,8 +193,5 @@ fn age(at: Timestamp) -> f64 {
 
 /// This machine's clock: for metrics and headers, never for a decision.
 pub(crate) fn now() -> Timestamp {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp::from_nanoseconds(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
+    SystemTime::now().into()
 }

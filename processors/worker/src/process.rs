@@ -153,7 +153,7 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
             .await?;
         metrics::waiting(self.lease.partition, next.map(|(_, stored_at)| stored_at));
         if next.is_some() {
-            self.reopen().await?;
+            self.reopen(self.applied).await?;
         }
         Ok(())
     }
@@ -165,20 +165,21 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
             Err(ReadError::Stolen(consumer)) => {
                 metrics::stolen(self.lease.partition);
                 tracing::warn!(partition = %self.lease.partition, consumer, "somebody else took records from our consumer; reading them again");
-                self.reopen().await?;
+                self.reopen(self.applied).await?;
                 Ok(None)
             }
             Err(error @ ReadError::Lost { .. }) => Err(Error::LostPlace(error)),
         }
     }
 
-    async fn reopen(&mut self) -> Result<(), Error> {
+    /// Reads on behind `after` with a consumer of its own.
+    async fn reopen(&mut self, after: Position) -> Result<(), Error> {
         self.waiting = None;
         self.feeds += 1;
         let name = consumer(self.lease, self.feeds);
         self.feed = self
             .log
-            .read(self.lease.partition, &name, self.applied.sequence())
+            .read(self.lease.partition, &name, after.sequence())
             .await?;
         Ok(())
     }
@@ -213,23 +214,13 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
                 Ok(None) => return Ok(work),
                 // What was read so far is in its place; the error comes again at the next read.
                 Err(ReadError::Stolen(_)) => {
-                    self.reopen_after(&work).await?;
+                    metrics::stolen(self.lease.partition);
+                    self.reopen(work.next).await?;
                     return Ok(work);
                 }
                 Err(error) => return Err(Error::LostPlace(error)),
             }
         }
-    }
-
-    async fn reopen_after(&mut self, work: &Work) -> Result<(), Error> {
-        metrics::stolen(self.lease.partition);
-        self.feeds += 1;
-        let name = consumer(self.lease, self.feeds);
-        self.feed = self
-            .log
-            .read(self.lease.partition, &name, work.next.sequence())
-            .await?;
-        Ok(())
     }
 
     async fn apply(&mut self, work: &mut Work) -> Result<Commit, Error> {

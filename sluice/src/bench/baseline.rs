@@ -18,10 +18,11 @@ use super::measure::{self, Work};
 use super::percentiles::Percentiles;
 use super::request::Target;
 use super::role::Role;
-use super::system::{System, authority};
+use super::system::System;
 use super::usage::{Tree, Watch};
 use super::{prepare, print, prove, settings, stop_on_signal, stop_system, write_json};
 use crate::cli::bench::BaselineArgs;
+use crate::demo::client::authority;
 
 /// Figures of the baseline: what it accepts is applied.
 #[derive(Debug, Serialize)]

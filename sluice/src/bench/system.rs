@@ -17,6 +17,7 @@ use super::role::Role;
 use super::usage::{Pids, Tree};
 use crate::cli::Servers;
 use crate::cli::bench::{LoadArgs, SystemArgs};
+use crate::demo::client::authority;
 use crate::{administer, connect, roles};
 
 pub(super) const LEDGER: &str = "bench";
@@ -235,13 +236,6 @@ async fn start_roles(
 fn another_seed() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(1, |since| since.as_secs())
-}
-
-pub(super) fn authority(url: &str) -> anyhow::Result<String> {
-    let authority = url
-        .strip_prefix("http://")
-        .with_context(|| format!("the API's address begins with http://, not {url}"))?;
-    Ok(authority.trim_end_matches('/').to_owned())
 }
 
 fn stack_options(args: &SystemArgs) -> stack::Options {

@@ -42,11 +42,7 @@ impl Answer {
 
 impl Client {
     pub(crate) fn new(url: &str, key: &str) -> anyhow::Result<Self> {
-        let authority = url
-            .strip_prefix("http://")
-            .with_context(|| format!("the API's address begins with http://, not {url}; where it stands behind TLS, use the address behind that"))?
-            .trim_end_matches('/')
-            .to_owned();
+        let authority = authority(url)?;
         Ok(Self {
             authority,
             authorization: format!("Bearer {key}"),
@@ -132,6 +128,14 @@ impl Client {
             body,
         })
     }
+}
+
+/// Host and port of the API.
+pub(crate) fn authority(url: &str) -> anyhow::Result<String> {
+    let authority = url
+        .strip_prefix("http://")
+        .with_context(|| format!("the API's address begins with http://, not {url}; where it stands behind TLS, use the address behind that"))?;
+    Ok(authority.trim_end_matches('/').to_owned())
 }
 
 async fn connect(authority: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
