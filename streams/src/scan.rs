@@ -2,10 +2,13 @@
 //!
 //! Invariant: a scan ends at the last record that stood there when it began.
 
+use std::time::Duration;
+
 use async_nats::HeaderMap;
-use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
+use async_nats::jetstream::consumer::pull::{self, Config};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::jetstream::{Context, Message};
 use bytes::Bytes;
 use futures::StreamExt;
 use schemas::{Partition, Position, Timestamp};
@@ -15,6 +18,18 @@ use crate::identity::timestamp;
 use crate::log::get_stream;
 use crate::streams::{COMMANDS, EVENTS, command_subject, event_subject};
 use crate::{Error, Log};
+
+/// Most records asked for at once.
+const RECORDS_BUFFERED_MAX: usize = 500;
+/// Most bytes asked for at once, unless one record may be larger. A server cuts off a client that is behind by 64 MiB.
+const BYTES_BUFFERED_MAX: usize = 8 << 20;
+const PULL_EXPIRES: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// When the server forgets a consumer that nobody reads.
+const INACTIVE_MAX: Duration = Duration::from_mins(1);
+/// How often in a row a scan begins again where it was, without getting a record.
+const REOPENED_MAX: u32 = 5;
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
 /// One record as it stands on a stream.
 #[derive(Debug, Clone)]
@@ -41,11 +56,19 @@ impl Scanned {
     }
 }
 
-/// The records of one subject, in order.
+/// The records of one subject, in order. A lost connection is taken up again at the same place.
 pub struct Scan {
-    messages: Option<Ordered>,
-    last: u64,
+    jetstream: Context,
     stream: &'static str,
+    subject: String,
+    bytes_buffered_max: usize,
+    /// Sequence in the stream of the last record handed out.
+    after: u64,
+    last: u64,
+    messages: Option<pull::Stream>,
+    /// The next record's sequence in the consumer.
+    expected: u64,
+    reopened: u32,
 }
 
 impl Log {
@@ -79,32 +102,16 @@ impl Log {
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => 0,
             Err(source) => return Err(Error::unavailable(doing(), source)),
         };
-        if last <= sequence {
-            return Ok(Scan {
-                messages: None,
-                last,
-                stream: name,
-            });
-        }
-        let consumer = stream
-            .create_consumer(OrderedConfig {
-                description: Some("check of the log".to_owned()),
-                filter_subject: subject.clone(),
-                deliver_policy: DeliverPolicy::ByStartSequence {
-                    start_sequence: sequence + 1,
-                },
-                ..OrderedConfig::default()
-            })
-            .await
-            .map_err(|source| Error::unavailable(doing(), source))?;
-        let messages = consumer
-            .messages()
-            .await
-            .map_err(|source| Error::unavailable(doing(), source))?;
         Ok(Scan {
-            messages: Some(messages),
-            last,
+            jetstream: self.jetstream.clone(),
             stream: name,
+            subject,
+            bytes_buffered_max: BYTES_BUFFERED_MAX.max(2 * self.payload_bytes_max()),
+            after: sequence,
+            last,
+            messages: None,
+            expected: 1,
+            reopened: 0,
         })
     }
 }
@@ -118,29 +125,95 @@ impl Scan {
     /// The next record; `None` behind the last one.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not answer for some seconds.
     pub async fn next(&mut self) -> Result<Option<Scanned>, Error> {
-        let Some(messages) = &mut self.messages else {
-            return Ok(None);
-        };
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
-            Error::unavailable(format!("reading {}", self.stream), source)
-        };
-        let message = messages
-            .next()
-            .await
-            .ok_or_else(|| failed("the consumer ended".into()))?
-            .map_err(|source| failed(source.into()))?;
-        let info = message.info().map_err(failed)?;
-        let (sequence, stored_at) = (info.stream_sequence, timestamp(info.published)?);
-        if sequence >= self.last {
-            self.messages = None;
+        while self.after < self.last {
+            let taken = match self.receive().await {
+                Ok(message) => self.take(message),
+                Err(error) => Err(error),
+            };
+            match taken {
+                Ok(scanned) => {
+                    self.after = scanned.sequence;
+                    self.reopened = 0;
+                    return Ok(Some(scanned));
+                }
+                Err(error) if self.reopened >= REOPENED_MAX => return Err(error),
+                Err(error) => {
+                    self.reopened += 1;
+                    self.messages = None;
+                    tracing::debug!(%error, after = self.after, "reading on with another consumer");
+                    tokio::time::sleep(REOPEN_AFTER).await;
+                }
+            }
         }
-        Ok(Some(Scanned {
+        self.messages = None;
+        Ok(None)
+    }
+
+    async fn receive(&mut self) -> Result<Message, Error> {
+        if self.messages.is_none() {
+            self.messages = Some(self.open().await?);
+            self.expected = 1;
+        }
+        let message = match &mut self.messages {
+            Some(messages) => messages.next().await,
+            None => None,
+        };
+        message
+            .ok_or_else(|| self.unavailable("the consumer ended"))?
+            .map_err(|source| self.unavailable(source))
+    }
+
+    /// Nothing between two records may be missing: the consumer's own sequence shows that.
+    fn take(&mut self, message: Message) -> Result<Scanned, Error> {
+        let info = message.info().map_err(|source| self.unavailable(source))?;
+        if info.consumer_sequence != self.expected {
+            return Err(self.unavailable("records were lost on the way"));
+        }
+        let (sequence, stored_at) = (info.stream_sequence, timestamp(info.published)?);
+        self.expected += 1;
+        Ok(Scanned {
             sequence,
             stored_at,
             headers: message.message.headers.unwrap_or_default(),
             body: message.message.payload,
-        }))
+        })
+    }
+
+    async fn open(&self) -> Result<pull::Stream, Error> {
+        let config = Config {
+            description: Some("check of the log".to_owned()),
+            filter_subject: self.subject.clone(),
+            deliver_policy: DeliverPolicy::ByStartSequence {
+                start_sequence: self.after + 1,
+            },
+            ack_policy: AckPolicy::None,
+            inactive_threshold: INACTIVE_MAX,
+            memory_storage: true,
+            num_replicas: 1,
+            ..Config::default()
+        };
+        let stream = get_stream(&self.jetstream, self.stream).await?;
+        let consumer = stream
+            .create_consumer(config)
+            .await
+            .map_err(|source| self.unavailable(source))?;
+        consumer
+            .stream()
+            .max_messages_per_batch(RECORDS_BUFFERED_MAX)
+            .max_bytes_per_batch(self.bytes_buffered_max)
+            .expires(PULL_EXPIRES)
+            .heartbeat(HEARTBEAT)
+            .messages()
+            .await
+            .map_err(|source| self.unavailable(source))
+    }
+
+    fn unavailable(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::unavailable(
+            format!("reading {} of {}", self.subject, self.stream),
+            source,
+        )
     }
 }

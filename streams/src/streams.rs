@@ -17,7 +17,8 @@ pub const COMMANDS: &str = "COMMANDS";
 pub const EVENTS: &str = "EVENTS";
 pub const DLQ: &str = "DLQ";
 
-pub const PARTITIONS_DEFAULT: u16 = 8;
+/// Fewer partitions have fuller records, fewer syncs and fuller transactions; as many processors share the work.
+pub const PARTITIONS_DEFAULT: u16 = 2;
 pub const PARTITIONS_MAX: u16 = 256;
 
 /// How long a second append of the same record is recognised.

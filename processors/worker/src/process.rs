@@ -119,21 +119,27 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
                     }
                 }
             };
-            let turn = self.turn().await?;
-            let mut work = self.collect(first).await?;
+            let mut work = Work::new(first);
+            self.gather(&mut work).await?;
+            let turn = self.turn(&work).await?;
+            self.gather(&mut work).await?;
             let commit = self.apply(&mut work).await?;
             drop(turn);
             self.after_commit(work, commit).await?;
         }
     }
 
-    /// Waits until this partition may commit, and keeps the lease meanwhile.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
+    /// Waits until this partition may commit, and keeps the lease meanwhile. The wait makes batches fuller; one that
+    /// is full already gains nothing by it and goes at once.
+    async fn turn(&self, work: &Work) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        if self.waiting.is_some() || work.slots.len() >= self.config.batch_commands_max / 2 {
+            return Ok(None);
+        }
         loop {
             let turns = Arc::clone(&self.config.commits_in_flight);
             tokio::select! {
                 turn = turns.acquire_owned() => {
-                    return turn.map_err(|closed| Error::unavailable("waiting for a turn", closed));
+                    return turn.map(Some).map_err(|closed| Error::unavailable("waiting for a turn", closed));
                 }
                 () = tokio::time::sleep(self.config.renewal) => {
                     self.store.renew(self.lease, position(self.published)).await?;
@@ -196,31 +202,32 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
     }
 
     /// Adds whole records that are here already, up to the limits of a batch.
-    async fn collect(&mut self, first: Decoded) -> Result<Work, Error> {
-        let mut event_bytes = 0;
-        let mut work = Work::new(&first);
-        let mut decoded = first;
-        loop {
-            let fits = work.slots.len() + decoded.lines.len() <= self.config.batch_commands_max
-                && event_bytes + decoded.event_bytes_max <= self.limits.event_bytes_max();
-            if !work.slots.is_empty() && !fits {
-                self.waiting = Some(decoded);
-                return Ok(work);
-            }
-            event_bytes += decoded.event_bytes_max;
-            work.add(decoded);
+    async fn gather(&mut self, work: &mut Work) -> Result<(), Error> {
+        while self.waiting.is_none() {
             match self.feed.try_next() {
-                Ok(Some(record)) => decoded = self.decode(&record).await?,
-                Ok(None) => return Ok(work),
+                Ok(Some(record)) => {
+                    let decoded = self.decode(&record).await?;
+                    let fits = work.slots.len() + decoded.lines.len()
+                        <= self.config.batch_commands_max
+                        && work.event_bytes_max + decoded.event_bytes_max
+                            <= self.limits.event_bytes_max();
+                    if work.slots.is_empty() || fits {
+                        work.add(decoded);
+                    } else {
+                        self.waiting = Some(decoded);
+                    }
+                }
+                Ok(None) => break,
                 // What was read so far is in its place; the error comes again at the next read.
                 Err(ReadError::Stolen(_)) => {
                     metrics::stolen(self.lease.partition);
                     self.reopen(work.next).await?;
-                    return Ok(work);
+                    break;
                 }
                 Err(error) => return Err(Error::LostPlace(error)),
             }
         }
+        Ok(())
     }
 
     async fn apply(&mut self, work: &mut Work) -> Result<Commit, Error> {

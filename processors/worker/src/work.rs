@@ -18,6 +18,8 @@ pub(crate) struct Work {
     pub(crate) replies: Vec<Waiting>,
     pub(crate) first_accepted: Timestamp,
     pub(crate) records: usize,
+    /// Most bytes that the event record of this work may have.
+    pub(crate) event_bytes_max: usize,
     pub(crate) first: Position,
     pub(crate) next: Position,
     pub(crate) next_at: Timestamp,
@@ -34,17 +36,20 @@ pub(crate) struct Waiting {
 }
 
 impl Work {
-    pub(crate) fn new(first: &Decoded) -> Self {
-        Self {
+    pub(crate) fn new(first: Decoded) -> Self {
+        let mut work = Self {
             batch: Batch::default(),
             slots: Vec::new(),
             replies: Vec::new(),
             first_accepted: first.stored_at,
             records: 0,
+            event_bytes_max: 0,
             first: first.position,
             next: first.position,
             next_at: first.stored_at,
-        }
+        };
+        work.add(first);
+        work
     }
 
     /// Adds a whole record.
@@ -72,6 +77,7 @@ impl Work {
             });
         }
         self.records += 1;
+        self.event_bytes_max += decoded.event_bytes_max;
         self.next = decoded.position;
         self.next_at = decoded.stored_at;
     }

@@ -2,9 +2,10 @@
 //!
 //! Invariant: latency counts from when a request was due, not from when a connection was free for it.
 
+use std::io::IsTerminal as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -17,25 +18,62 @@ use super::load::{Epoch, Pace, Plan, Sent};
 use super::percentiles;
 use super::schedule::Schedule;
 use super::usage::thread_cpu_time;
+use crate::demo::progress::Progress;
 
 /// How long answers that are still due at the end are waited for: longer than the API takes for anything.
 const ANSWER_MAX: Duration = Duration::from_mins(1);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+const SHOW_EVERY: Duration = Duration::from_millis(500);
 const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 const ALARM: Token = Token(usize::MAX);
 
-/// Sends everything from a thread of its own; `stop` ends it early.
+/// Sends everything from a thread of its own; `stop` ends it early. Shows on a terminal how far it is.
 pub(super) async fn send(plan: Plan, stop: Arc<AtomicBool>) -> anyhow::Result<Sent> {
+    let started = Instant::now();
+    let total = match plan.pace {
+        Pace::Open(_, duration) | Pace::Closed(duration) => duration.as_secs(),
+        Pace::Count(requests) => requests,
+    };
+    let is_timed = !matches!(plan.pace, Pace::Count(_));
+    let what = if is_timed { "seconds" } else { "requests" };
+    let progress = std::io::stderr()
+        .is_terminal()
+        .then(|| Progress::new(what, total));
     let (done, sent) = tokio::sync::oneshot::channel();
+    let answered = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&answered);
     std::thread::Builder::new()
         .name("generator".to_owned())
         .spawn(move || {
-            let sent = Generator::new(plan).and_then(|generator| generator.run(&stop));
+            let sent = Generator::new(plan, count).and_then(|generator| generator.run(&stop));
             // Nobody listens any more when the bench was interrupted.
             done.send(sent).ok();
         })
         .context("starting the load generator")?;
-    sent.await.context("the load generator panicked")?
+    let mut sent = std::pin::pin!(sent);
+    let mut shown = 0;
+    loop {
+        tokio::select! {
+            sent = &mut sent => {
+                if let Some(progress) = &progress {
+                    progress.add(total - shown);
+                    progress.finish();
+                }
+                return sent.context("the load generator panicked")?;
+            }
+            () = tokio::time::sleep(SHOW_EVERY) => {}
+        }
+        let done = if is_timed {
+            started.elapsed().as_secs()
+        } else {
+            answered.load(Ordering::Relaxed)
+        };
+        if let Some(progress) = &progress {
+            let now = done.clamp(shown, total);
+            progress.add(now - shown);
+            shown = now;
+        }
+    }
 }
 
 struct Generator {
@@ -51,10 +89,11 @@ struct Generator {
     schedule: Option<Schedule>,
     epoch: Epoch,
     sent: Sent,
+    answered: Arc<AtomicU64>,
 }
 
 impl Generator {
-    fn new(plan: Plan) -> anyhow::Result<Self> {
+    fn new(plan: Plan, answered: Arc<AtomicU64>) -> anyhow::Result<Self> {
         let address = plan
             .target
             .authority
@@ -82,6 +121,7 @@ impl Generator {
             schedule,
             epoch: Epoch::now(),
             sent,
+            answered,
         })
     }
 
@@ -273,6 +313,7 @@ impl Generator {
                 .map_or_else(|| answer.status.to_string(), str::to_owned);
             self.sent.count_error(&code, lines);
         }
+        self.answered.fetch_add(1, Ordering::Relaxed);
         connection.finish();
         self.busy -= 1;
         if answer.close {

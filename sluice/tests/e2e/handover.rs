@@ -8,6 +8,7 @@ use crate::process::eventually;
 use crate::system::System;
 
 const ACCOUNTS: &[&str] = &["a", "b", "c", "d", "e", "f", "g", "h"];
+/// Enough for three processes to share.
 const PARTITIONS: usize = 8;
 
 /// Partitions by owner, of those that are owned.
@@ -36,7 +37,7 @@ async fn spread(system: &System, processes: usize) {
 
 #[tokio::test]
 async fn partitions_are_spread_evenly_while_processors_join_leave_and_die() {
-    let mut system = System::start().await;
+    let mut system = System::with_partitions(PARTITIONS).await;
     system.open(ACCOUNTS).await;
     let load = Load::start(&system, 4, ACCOUNTS);
     spread(&system, 1).await;
@@ -63,7 +64,7 @@ async fn partitions_are_spread_evenly_while_processors_join_leave_and_die() {
 
 #[tokio::test]
 async fn a_processor_that_is_asked_to_stop_gives_its_partitions_back() {
-    let mut system = System::start().await;
+    let mut system = System::with_partitions(PARTITIONS).await;
     system.open(&["a", "b"]).await;
     spread(&system, 1).await;
     let processor = system.processors.pop().unwrap();

@@ -1,7 +1,9 @@
 //! The product from outside: real processes, a real nats-server, a real Postgres.
 #![cfg(test)]
 
+mod bench;
 mod faults;
+mod flood;
 mod handover;
 mod http;
 mod load;

@@ -83,6 +83,11 @@ impl Role {
         self.child.wait().unwrap();
     }
 
+    /// The exit status, once it has ended by itself.
+    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// SIGTERM; gives the exit status.
     pub(crate) async fn stop(mut self) -> std::process::ExitStatus {
         self.signal(Signal::SIGTERM);

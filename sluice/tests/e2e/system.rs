@@ -86,10 +86,21 @@ impl System {
 
     /// A system with one ingest and one processor.
     pub(crate) async fn start() -> Self {
-        let mut system = Self::bare().await;
-        system.start_ingest("127.0.0.1:0").await;
-        system.start_processor(&[]).await;
-        system
+        Self::bare().await.with_roles().await
+    }
+
+    /// As [`System::start`], on a log with so many partitions.
+    pub(crate) async fn with_partitions(partitions: usize) -> Self {
+        let database = stack::testing::fresh_database().await;
+        let migrate = ["--partitions", &partitions.to_string()];
+        let system = Self::on(None, database.url, &migrate).await;
+        system.with_roles().await
+    }
+
+    async fn with_roles(mut self) -> Self {
+        self.start_ingest("127.0.0.1:0").await;
+        self.start_processor(&[]).await;
+        self
     }
 
     pub(crate) async fn start_ingest(&mut self, listen: &str) {
@@ -176,7 +187,7 @@ impl System {
 
     /// Waits until every record on the log is applied and published.
     pub(crate) async fn drained(&self) {
-        let log = streams::Log::open(self.nats_client().await).await.unwrap();
+        let log = self.log().await;
         eventually("the log is applied and published", async || {
             let partitions = worker::operate::partitions(&self.database).await.ok()?;
             for shown in partitions {
@@ -202,6 +213,10 @@ impl System {
             Some(())
         })
         .await;
+    }
+
+    pub(crate) async fn log(&self) -> streams::Log {
+        streams::Log::open(self.nats_client().await).await.unwrap()
     }
 
     pub(crate) async fn nats_client(&self) -> async_nats::Client {

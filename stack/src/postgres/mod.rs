@@ -36,6 +36,8 @@ const PORT_TRIES_MAX: u32 = 3;
 /// A socket's path may be 107 bytes long, with its name `/.s.PGSQL.12345`.
 const SOCKET_FOLDER_BYTES_MAX: usize = 90;
 const USER: &str = "sluice";
+const SHARED_BUFFERS_MEBIBYTES_MIN: u32 = 128;
+const SHARED_BUFFERS_MEBIBYTES_MAX: u32 = 4096;
 
 /// Checkpoints are spread out: each makes the next write of a page log the whole page.
 const SETTINGS: &[&str] = &[
@@ -69,9 +71,24 @@ impl PostgresOptions {
             binaries,
             data,
             port: 0,
-            shared_buffers_mebibytes: 256,
+            shared_buffers_mebibytes: shared_buffers_mebibytes(),
         }
     }
+}
+
+/// A quarter of the machine's memory, as Postgres's manual advises; it is taken as it is used. Transfers are found by
+/// random ids: where their index outgrows this, every insert copies a page from the system's cache.
+fn shared_buffers_mebibytes() -> u32 {
+    let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let total = text
+            .lines()
+            .find_map(|line| line.strip_prefix("MemTotal:"))?;
+        let kibibytes: u64 = total.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        u32::try_from(kibibytes >> 10).ok()
+    });
+    memory.map_or(SHARED_BUFFERS_MEBIBYTES_MIN, |mebibytes| {
+        (mebibytes / 4).clamp(SHARED_BUFFERS_MEBIBYTES_MIN, SHARED_BUFFERS_MEBIBYTES_MAX)
+    })
 }
 
 /// A running Postgres; stopped when dropped.

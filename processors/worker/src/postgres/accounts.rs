@@ -18,19 +18,18 @@ impl Batch {
         if changed.is_empty() {
             return Ok(());
         }
+        // Both sides are in the order of their keys.
+        let mut locked = self.places.iter();
+        let places: Option<Vec<_>> = changed
+            .iter()
+            .map(|(key, _)| locked.find(|(locked, _)| locked == key))
+            .map(|found| found.map(|(_, place)| *place))
+            .collect();
+        let places = places.ok_or_else(|| {
+            Error::Stopped("an account was changed that was not locked".to_owned())
+        })?;
         let updated = sqlx::query(UPDATE_BALANCES)
-            .bind(
-                changed
-                    .iter()
-                    .map(|(key, _)| key.ledger)
-                    .collect::<Vec<_>>(),
-            )
-            .bind(
-                changed
-                    .iter()
-                    .map(|(key, _)| key.id.as_str())
-                    .collect::<Vec<_>>(),
-            )
+            .bind(places)
             .bind(
                 changed
                     .iter()
@@ -150,9 +149,8 @@ const UPDATE_BALANCES: &str = "
        SET balance = u.balance,
            version = u.version,
            changed_at = u.changed_at
-      FROM unnest($1::int[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
-           AS u (ledger, id, balance, version, changed_at)
-     WHERE a.ledger = u.ledger AND a.id = u.id";
+      FROM unnest($1::tid[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u (place, balance, version, changed_at)
+     WHERE a.ctid = u.place";
 
 const REWRITE_ACCOUNT: &str = "
     UPDATE accounts

@@ -7,23 +7,27 @@ use std::collections::HashMap;
 
 use ledger::{AccountKey, AccountRow, Reads, Rows};
 use schemas::{Timestamp, TransferId};
-use sqlx::postgres::PgRow;
 use sqlx::{Postgres as Database, Row, Transaction as SqlTransaction};
 use uuid::Uuid;
 
 use super::classify;
-use super::rows::{TRANSFER_COLUMNS, account, transfer};
+use super::rows::{ACCOUNT_COLUMNS, RowPlace, TRANSFER_COLUMNS, account, transfer};
 use crate::Error;
 use crate::commit::Commit;
 use crate::seam::Transaction;
 
 pub struct Batch {
     pub(super) transaction: SqlTransaction<'static, Database>,
+    /// Of the accounts that are locked, in their order.
+    pub(super) places: Vec<(AccountKey, RowPlace)>,
 }
 
 impl Batch {
     pub(super) fn new(transaction: SqlTransaction<'static, Database>) -> Self {
-        Self { transaction }
+        Self {
+            transaction,
+            places: Vec::new(),
+        }
     }
 
     async fn lock_accounts(
@@ -32,20 +36,27 @@ impl Batch {
     ) -> Result<Vec<Option<AccountRow>>, sqlx::Error> {
         let ledgers: Vec<i32> = keys.iter().map(|key| key.ledger).collect();
         let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
-        let rows = sqlx::query(LOCK_ACCOUNTS)
-            .bind(ledgers)
-            .bind(ids)
-            .fetch_all(&mut *self.transaction)
-            .await?;
-        // Both sides are in the order of (ledger, id).
-        let mut found = rows.iter().peekable();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {ACCOUNT_COLUMNS} {LOCK_ACCOUNTS}"
+        )))
+        .bind(ledgers)
+        .bind(ids)
+        .fetch_all(&mut *self.transaction)
+        .await?;
+        self.places.clear();
         let mut accounts = Vec::with_capacity(keys.len());
-        for key in keys {
-            let row = found.next_if(|row| is_row_of(row, key));
-            accounts.push(row.map(account).transpose()?);
+        // Both sides are in the order of (ledger, id).
+        let mut missing = keys.iter();
+        for row in &rows {
+            let (key, place, row) = account(row)?;
+            accounts.extend(missing.by_ref().take_while(|k| **k != key).map(|_| None));
+            accounts.push(Some(row));
+            self.places.push((key, place));
         }
-        assert!(
-            found.next().is_none(),
+        accounts.extend(missing.map(|_| None));
+        assert_eq!(
+            accounts.len(),
+            keys.len(),
             "accounts come back in the order of their keys"
         );
         Ok(accounts)
@@ -120,18 +131,8 @@ impl Transaction for Batch {
     }
 }
 
-fn is_row_of(row: &PgRow, key: &AccountKey) -> bool {
-    row.try_get::<i32, _>("ledger")
-        .is_ok_and(|ledger| ledger == key.ledger)
-        && row
-            .try_get::<&str, _>("id")
-            .is_ok_and(|id| id == key.id.as_str())
-}
-
 /// A sorted UPDATE … FROM gives no lock order; this does.
 const LOCK_ACCOUNTS: &str = "
-    SELECT a.ledger, a.id, a.currency, a.exponent, a.type, a.status, a.balance, a.min_balance, a.version,
-           a.metadata, a.opening_min_balance, a.opening_metadata, a.opened_at, a.changed_at
       FROM unnest($1::int[], $2::text[]) AS k (ledger, id)
       JOIN accounts a ON a.ledger = k.ledger AND a.id = k.id
      ORDER BY a.ledger, a.id

@@ -1,0 +1,159 @@
+//! More than anything can take: every queue, record, batch and process stays within its named limit.
+
+use std::time::Duration;
+
+use ingest::Limits;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use schemas::Partition;
+use worker::Config;
+
+use crate::http::{Client, transfer};
+use crate::process::eventually;
+use crate::system::System;
+
+/// Enough for several of the longest records on the way and several full transactions after it.
+const MEMORY_MAX: u64 = 256 << 20;
+
+#[tokio::test]
+async fn a_flood_stays_within_the_limits_and_nothing_accepted_is_lost() {
+    let mut system = System::start().await;
+    system.open(&["a", "b"]).await;
+    let processor = system.processors.pop().unwrap();
+    assert!(processor.stop().await.success());
+    let (limits, batch) = (Limits::default(), Config::default());
+    let before = commands(&system).await;
+
+    // The log stands still, so that everything has to wait for it; all commands are of one partition.
+    let nats = Pid::from_raw(i32::try_from(system.nats.pid().unwrap()).unwrap());
+    kill(nats, Signal::SIGSTOP).unwrap();
+    let floods: Vec<_> = (0..limits.batches_max + 4)
+        .map(|number| tokio::spawn(flood(system.client(), number, limits.batch_lines_max)))
+        .collect();
+    let mut client = system.client();
+    let mut singles = 0;
+    let full = eventually("the queue is full", async || {
+        let key = format!("single-{singles}");
+        singles += 1;
+        let headers = [("idempotency-key", key.as_str())];
+        let body = transfer("a", "b", "0.01");
+        let sent = client.send("POST", "/v1/transfers", &headers, &body);
+        // Without an answer it waits in the queue, which is not full yet.
+        match tokio::time::timeout(Duration::from_millis(50), sent).await {
+            Ok(answer) => Some(answer.unwrap()),
+            Err(_) => {
+                client = system.client();
+                None
+            }
+        }
+    })
+    .await;
+    assert!(full.header("retry-after").is_some());
+    assert_eq!(full.expect(503)["code"], "queue_full");
+    kill(nats, Signal::SIGCONT).unwrap();
+
+    let (mut accepted, mut overloaded) = (0, 0);
+    for flood in floods {
+        match flood.await.unwrap() {
+            Some(lines) => accepted += lines,
+            None => overloaded += 1,
+        }
+    }
+    assert!(
+        overloaded >= 4,
+        "{overloaded} batches were told to come back"
+    );
+    assert!(
+        accepted > limits.queue_commands_max,
+        "{accepted} commands do not fill a queue of {}",
+        limits.queue_commands_max
+    );
+    let ingest = system.ingest.as_ref().unwrap().pid();
+    assert!(peak_memory(ingest) < MEMORY_MAX, "{}", peak_memory(ingest));
+
+    let records = commands(&system).await.split_off(before.len());
+    let lines: usize = records.iter().map(|(lines, _)| lines).sum();
+    assert!(lines >= accepted, "{lines} of {accepted} stand on the log");
+    let longest = records.iter().map(|(lines, _)| *lines).max().unwrap();
+    assert_eq!(longest, limits.record_commands_max);
+    let log = system.log().await;
+    let bytes_max = log.payload_bytes_max();
+    assert!(records.iter().all(|(_, bytes)| *bytes <= bytes_max));
+
+    system.start_processor(&[]).await;
+    system.drained().await;
+    let largest: i32 = sqlx::query_scalar("SELECT max(commands) FROM commits")
+        .fetch_one(&system.database)
+        .await
+        .unwrap();
+    assert_eq!(usize::try_from(largest).unwrap(), batch.batch_commands_max);
+    for number in 0..log.partitions() {
+        let mut scan = log.scan_events(Partition(number), 0).await.unwrap();
+        while let Some(record) = scan.next().await.unwrap() {
+            assert!(record.body.len() <= bytes_max, "{}", record.body.len());
+        }
+    }
+    let processor = system.processors[0].pid();
+    assert!(
+        peak_memory(processor) < MEMORY_MAX,
+        "{}",
+        peak_memory(processor)
+    );
+    system.verify().await;
+}
+
+/// One batch of the longest kind; gives how many of its lines were accepted, or nothing if it was to come back.
+async fn flood(mut client: Client, number: usize, lines: usize) -> Option<usize> {
+    let body: Vec<String> = (0..lines)
+        .map(|line| {
+            format!(
+                r#"{{"idempotency_key":"flood-{number}-{line}","debit_account":"a","credit_account":"b","amount":"0.01","currency":"USD"}}"#
+            )
+        })
+        .collect();
+    let headers = [("content-type", "application/x-ndjson")];
+    let answer = client
+        .post("/v1/transfers/batch", &headers, &body.join("\n"))
+        .await;
+    if answer.status == 503 {
+        assert_eq!(answer.expect(503)["code"], "overloaded");
+        return None;
+    }
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let accepted = answer
+        .text
+        .lines()
+        .filter(|line| line.contains(r#""status":"pending""#))
+        .count();
+    Some(accepted)
+}
+
+/// Lines and bytes of each command record, by partition.
+async fn commands(system: &System) -> Vec<(usize, usize)> {
+    let log = system.log().await;
+    let mut records = Vec::new();
+    for number in 0..log.partitions() {
+        let mut scan = log.scan_commands(Partition(number), 0).await.unwrap();
+        while let Some(record) = scan.next().await.unwrap() {
+            let lines = record.body.split(|byte| *byte == b'\n');
+            records.push((lines.count(), record.body.len(), record.sequence));
+        }
+    }
+    records.sort_unstable_by_key(|(_, _, sequence)| *sequence);
+    let sizes = records.into_iter().map(|(lines, bytes, _)| (lines, bytes));
+    sizes.collect()
+}
+
+/// Most that a process ever had resident, in bytes.
+fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes: u64 = line
+        .unwrap()
+        .trim()
+        .strip_suffix(" kB")
+        .unwrap()
+        .parse()
+        .unwrap();
+    kibibytes << 10
+}
