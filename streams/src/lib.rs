@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod identity;
 mod log;
+mod pull;
 mod reader;
 mod replies;
 mod scan;

@@ -9,24 +9,19 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::Message;
-use async_nats::jetstream::consumer::pull::{self, Config};
+use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use schemas::{Partition, Timestamp};
 
 use crate::append::{COMMAND_SCHEMA, REPLY_HEADER, SCHEMA_HEADER};
 use crate::identity::timestamp;
 use crate::log::get_stream_no_info;
+use crate::pull::Pull;
 use crate::streams::{COMMANDS, command_subject};
 use crate::{Error, Log, ReplyTo};
 
-/// Most records that wait in this process, read but not taken.
-const RECORDS_BUFFERED_MAX: usize = 128;
-/// Most bytes asked for at once, unless one record may be larger.
-const BYTES_BUFFERED_MAX: usize = 8 << 20;
-const PULL_EXPIRES: Duration = Duration::from_secs(5);
-const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Redelivery is never waited for: a reader that lost its place is opened again.
 const ACK_WAIT: Duration = Duration::from_mins(5);
 /// When the server forgets a consumer that nobody reads.
@@ -74,7 +69,7 @@ pub enum ReadError {
 pub struct Reader {
     client: Client,
     consumer: String,
-    messages: pull::Stream,
+    messages: Pull,
     /// The next record's sequence in this consumer.
     next: u64,
     acknowledge: Option<async_nats::Subject>,
@@ -97,13 +92,8 @@ impl Log {
             .create_consumer(config(partition, name, sequence))
             .await
             .map_err(|source| Error::unavailable(doing(), source))?;
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(RECORDS_BUFFERED_MAX)
-            .max_bytes_per_batch(BYTES_BUFFERED_MAX.max(2 * self.payload_bytes_max()))
-            .expires(PULL_EXPIRES)
-            .heartbeat(HEARTBEAT)
-            .messages()
+        let payload_bytes_max = self.payload_bytes_max();
+        let messages = Pull::new(&self.client, &self.jetstream, consumer, payload_bytes_max)
             .await
             .map_err(|source| Error::unavailable(doing(), source))?;
         Ok(Reader {
@@ -168,15 +158,13 @@ impl Reader {
 
     fn take(
         &mut self,
-        message: Option<Result<Message, pull::MessagesError>>,
+        message: Result<Message, Box<dyn std::error::Error + Send + Sync>>,
     ) -> Result<Record, ReadError> {
         let lost = |source: Box<dyn std::error::Error + Send + Sync>| ReadError::Lost {
             consumer: self.consumer.clone(),
             source,
         };
-        let message = message
-            .ok_or_else(|| lost("the subscription ended".into()))?
-            .map_err(|source| lost(source.into()))?;
+        let message = message.map_err(lost)?;
         let info = message.info().map_err(lost)?;
         if info.consumer_sequence != self.next || info.delivered != 1 {
             return Err(ReadError::Stolen(self.consumer.clone()));

@@ -5,26 +5,20 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::consumer::pull::{self, Config};
+use async_nats::jetstream::Message;
+use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
-use async_nats::jetstream::{Context, Message};
 use bytes::Bytes;
-use futures::StreamExt;
 use schemas::{Partition, Position, Timestamp};
 
 use crate::events::{hash_of, position_of};
 use crate::identity::timestamp;
 use crate::log::get_stream;
+use crate::pull::Pull;
 use crate::streams::{COMMANDS, EVENTS, command_subject, event_subject};
 use crate::{Error, Log};
 
-/// Most records asked for at once.
-const RECORDS_BUFFERED_MAX: usize = 500;
-/// Most bytes asked for at once, unless one record may be larger. A server cuts off a client that is behind by 64 MiB.
-const BYTES_BUFFERED_MAX: usize = 8 << 20;
-const PULL_EXPIRES: Duration = Duration::from_secs(5);
-const HEARTBEAT: Duration = Duration::from_secs(1);
 /// When the server forgets a consumer that nobody reads.
 const INACTIVE_MAX: Duration = Duration::from_mins(1);
 /// How often in a row a scan begins again where it was, without getting a record.
@@ -58,14 +52,13 @@ impl Scanned {
 
 /// The records of one subject, in order. A lost connection is taken up again at the same place.
 pub struct Scan {
-    jetstream: Context,
+    log: Log,
     stream: &'static str,
     subject: String,
-    bytes_buffered_max: usize,
     /// Sequence in the stream of the last record handed out.
     after: u64,
     last: u64,
-    messages: Option<pull::Stream>,
+    messages: Option<Pull>,
     /// The next record's sequence in the consumer.
     expected: u64,
     reopened: u32,
@@ -103,10 +96,9 @@ impl Log {
             Err(source) => return Err(Error::unavailable(doing(), source)),
         };
         Ok(Scan {
-            jetstream: self.jetstream.clone(),
+            log: self.clone(),
             stream: name,
             subject,
-            bytes_buffered_max: BYTES_BUFFERED_MAX.max(2 * self.payload_bytes_max()),
             after: sequence,
             last,
             messages: None,
@@ -156,13 +148,9 @@ impl Scan {
             self.messages = Some(self.open().await?);
             self.expected = 1;
         }
-        let message = match &mut self.messages {
-            Some(messages) => messages.next().await,
-            None => None,
-        };
-        message
-            .ok_or_else(|| self.unavailable("the consumer ended"))?
-            .map_err(|source| self.unavailable(source))
+        let messages = self.messages.as_mut().expect("it was opened");
+        let received = messages.next().await;
+        received.map_err(|source| self.unavailable(source))
     }
 
     /// Nothing between two records may be missing: the consumer's own sequence shows that.
@@ -181,7 +169,7 @@ impl Scan {
         })
     }
 
-    async fn open(&self) -> Result<pull::Stream, Error> {
+    async fn open(&self) -> Result<Pull, Error> {
         let config = Config {
             description: Some("check of the log".to_owned()),
             filter_subject: self.subject.clone(),
@@ -194,20 +182,20 @@ impl Scan {
             num_replicas: 1,
             ..Config::default()
         };
-        let stream = get_stream(&self.jetstream, self.stream).await?;
+        let stream = get_stream(&self.log.jetstream, self.stream).await?;
         let consumer = stream
             .create_consumer(config)
             .await
             .map_err(|source| self.unavailable(source))?;
-        consumer
-            .stream()
-            .max_messages_per_batch(RECORDS_BUFFERED_MAX)
-            .max_bytes_per_batch(self.bytes_buffered_max)
-            .expires(PULL_EXPIRES)
-            .heartbeat(HEARTBEAT)
-            .messages()
-            .await
-            .map_err(|source| self.unavailable(source))
+        let payload_bytes_max = self.log.payload_bytes_max();
+        Pull::new(
+            &self.log.client,
+            &self.log.jetstream,
+            consumer,
+            payload_bytes_max,
+        )
+        .await
+        .map_err(|source| self.unavailable(source))
     }
 
     fn unavailable(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
