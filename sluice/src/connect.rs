@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use sqlx::ConnectOptions as _;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -54,7 +55,9 @@ pub(crate) async fn open_api_database(url: &str) -> anyhow::Result<PgPool> {
 
 /// Postgres for commands and checks, which may take their time.
 pub(crate) async fn open_database(url: &str, role: &str) -> anyhow::Result<PgPool> {
-    let options = options(url)?.application_name(&format!("sluice {role}"));
+    let options = options(url)?
+        .application_name(&format!("sluice {role}"))
+        .disable_statement_logging();
     pool(options, 16).await
 }
 

@@ -99,6 +99,11 @@ impl Log {
         self.client.connection_state() == State::Connected
     }
 
+    /// Of the nats-server that this connection goes to.
+    pub fn server_version(&self) -> String {
+        self.client.server_info().version
+    }
+
     /// Largest payload that the server takes, in bytes.
     pub fn payload_bytes_max(&self) -> usize {
         self.client.server_info().max_payload

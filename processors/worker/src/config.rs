@@ -47,7 +47,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            batch_commands_max: 2_000,
+            batch_commands_max: 4_000,
             record_commands_max: 10_000,
             commits_in_flight: Arc::new(Semaphore::new(COMMITS_IN_FLIGHT_MAX)),
             unpublished_commits_max: 8,

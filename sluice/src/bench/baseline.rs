@@ -75,7 +75,7 @@ async fn compare(
     let pace = measure::pace(args.rate, args.duration);
     eprintln!("sending to Sluice for {} s", args.duration);
     let figures = measure::measure(system, &work, pace, stop).await?;
-    let machine = Machine::look(system.database.as_ref()).await;
+    let machine = Machine::look(system.log.as_ref(), system.database.as_ref()).await;
     print::print(&figures, &machine);
     let clean = prove(system, &args.load).await?;
     system.stop_roles().await?;

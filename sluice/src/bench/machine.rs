@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use sqlx::PgPool;
-use streams::Durability;
+use streams::{Durability, Log};
 
 use super::usage::kilobytes;
 use crate::cli::Servers;
@@ -19,6 +19,7 @@ pub(super) struct Machine {
     cores: Option<usize>,
     memory_bytes: Option<u64>,
     kernel: Option<String>,
+    nats: Option<String>,
     postgres: Option<String>,
 }
 
@@ -43,7 +44,7 @@ struct PostgresFsync {
 }
 
 impl Machine {
-    pub(super) async fn look(database: Option<&PgPool>) -> Self {
+    pub(super) async fn look(log: Option<&Log>, database: Option<&PgPool>) -> Self {
         let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
             let line = text.lines().find(|line| line.starts_with("model name"))?;
             Some(line.split_once(':')?.1.trim().to_owned())
@@ -64,17 +65,19 @@ impl Machine {
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
                 .ok()
                 .map(|text| text.trim().to_owned()),
+            nats: log.map(Log::server_version),
             postgres,
         }
     }
 
     pub(super) fn line(&self) -> String {
         format!(
-            "{} cores of {}, {} GiB, Linux {}, Postgres {}",
+            "{} cores of {}, {} GiB, Linux {}, nats-server {}, Postgres {}",
             self.cores.unwrap_or(0),
             self.cpu.as_deref().unwrap_or("an unknown processor"),
             self.memory_bytes.unwrap_or(0) >> 30,
             self.kernel.as_deref().unwrap_or("?"),
+            self.nats.as_deref().unwrap_or("?"),
             self.postgres.as_deref().unwrap_or("?"),
         )
     }

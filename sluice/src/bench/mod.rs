@@ -83,7 +83,7 @@ async fn report(
     eprintln!("sending for {} s", args.duration);
     let pace = measure::pace(args.rate, args.duration);
     let figures = measure::measure(system, &work, pace, stop).await?;
-    let machine = Machine::look(system.database.as_ref()).await;
+    let machine = Machine::look(system.log.as_ref(), system.database.as_ref()).await;
     print::print(&figures, &machine);
     let clean = prove(system, &args.load).await?;
     if let Some(path) = &args.json {

@@ -60,7 +60,7 @@ async fn sweep(
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<bool> {
     let work = prepare(system, &args.system, &args.load, stop).await?;
-    let machine = Machine::look(system.database.as_ref()).await;
+    let machine = Machine::look(system.log.as_ref(), system.database.as_ref()).await;
     println!("{}\n{}", machine.line(), header());
     let mut steps: Vec<Step> = Vec::new();
     let mut rate = args.from;
