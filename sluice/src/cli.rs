@@ -279,7 +279,7 @@ pub(crate) struct ProcessArgs {
     /// Most commands in one transaction.
     #[arg(long, value_name = "N", env = "SLUICE_BATCH_COMMANDS")]
     pub(crate) batch_commands: Option<usize>,
-    /// Transactions of this process at a time: fewer are fuller ones.
+    /// Transactions of this process at a time, beside full ones: fewer are fuller.
     #[arg(long, value_name = "N", env = "SLUICE_COMMITS_IN_FLIGHT")]
     pub(crate) commits_in_flight: Option<usize>,
     /// For fault tests: while this file exists, one batch stands still inside its open transaction.
