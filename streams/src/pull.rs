@@ -30,7 +30,7 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) struct Pull {
     context: Context,
-    consumer: Consumer<Config>,
+    consumer: Box<Consumer<Config>>,
     inbox: String,
     messages: Subscriber,
     bytes_max: usize,
@@ -53,7 +53,7 @@ impl Pull {
         let messages = client.subscribe(format!("{inbox}.*")).await?;
         Ok(Self {
             context: context.clone(),
-            consumer,
+            consumer: Box::new(consumer),
             inbox,
             messages,
             bytes_max: BYTES_BUFFERED_MAX.max(payload_bytes_max + RECORD_SLACK_BYTES),

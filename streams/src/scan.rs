@@ -145,7 +145,8 @@ impl Scan {
 
     async fn receive(&mut self) -> Result<Message, Error> {
         if self.messages.is_none() {
-            self.messages = Some(self.open().await?);
+            // Opening is rare and large.
+            self.messages = Some(Box::pin(self.open()).await?);
             self.expected = 1;
         }
         let messages = self.messages.as_mut().expect("it was opened");

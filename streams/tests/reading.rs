@@ -1,4 +1,5 @@
 //! Reading from a real nats-server what is more than fits.
+#![cfg(test)]
 
 use bytes::Bytes;
 use schemas::Partition;

@@ -30,26 +30,7 @@ async fn a_flood_stays_within_the_limits_and_nothing_accepted_is_lost() {
     let floods: Vec<_> = (0..limits.batches_max + 4)
         .map(|number| tokio::spawn(flood(system.client(), number, limits.batch_lines_max)))
         .collect();
-    let mut client = system.client();
-    let mut singles = 0;
-    let full = eventually("the queue is full", async || {
-        let key = format!("single-{singles}");
-        singles += 1;
-        let headers = [("idempotency-key", key.as_str())];
-        let body = transfer("a", "b", "0.01");
-        let sent = client.send("POST", "/v1/transfers", &headers, &body);
-        // Without an answer it waits in the queue, which is not full yet.
-        match tokio::time::timeout(Duration::from_millis(50), sent).await {
-            Ok(answer) => Some(answer.unwrap()),
-            Err(_) => {
-                client = system.client();
-                None
-            }
-        }
-    })
-    .await;
-    assert!(full.header("retry-after").is_some());
-    assert_eq!(full.expect(503)["code"], "queue_full");
+    fill_the_queue(&system).await;
     kill(nats, Signal::SIGCONT).unwrap();
 
     let (mut accepted, mut overloaded) = (0, 0);
@@ -100,6 +81,27 @@ async fn a_flood_stays_within_the_limits_and_nothing_accepted_is_lost() {
         peak_memory(processor)
     );
     system.verify().await;
+}
+
+/// Sends single requests until one is told that the queue is full.
+async fn fill_the_queue(system: &System) {
+    let mut number = 0;
+    let full = eventually("the queue is full", async || {
+        let key = format!("single-{number}");
+        number += 1;
+        let (headers, body) = (
+            [("idempotency-key", key.as_str())],
+            transfer("a", "b", "0.01"),
+        );
+        let mut client = system.client();
+        let sent = client.send("POST", "/v1/transfers", &headers, &body);
+        // Without an answer it waits in the queue, which is not full yet.
+        let answered = tokio::time::timeout(Duration::from_millis(50), sent).await;
+        answered.ok().map(Result::unwrap)
+    })
+    .await;
+    assert!(full.header("retry-after").is_some());
+    assert_eq!(full.expect(503)["code"], "queue_full");
 }
 
 /// One batch of the longest kind; gives how many of its lines were accepted, or nothing if it was to come back.
