@@ -2,7 +2,7 @@
 //!
 //! Invariant: an error says what was being done; its source says why that failed.
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -150,6 +150,11 @@ pub(crate) fn position_of(headers: &async_nats::HeaderMap) -> Option<Position> {
     text.parse().ok().map(Position::from_number)
 }
 
+pub(crate) fn committed_at(headers: &async_nats::HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(COMMITTED_AT_HEADER)?.as_str();
+    Timestamp::parse(text, "").ok()
+}
+
 fn hex(bytes: &[u8; 32]) -> String {
     bytes
         .iter()

@@ -9,9 +9,12 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::Consumer;
 use async_nats::jetstream::consumer::pull::{BatchConfig, Config};
 use async_nats::jetstream::{Context, Message};
-use async_nats::{Client, StatusCode, Subscriber};
+use async_nats::{StatusCode, Subscriber};
 use futures::StreamExt;
 use tokio::time::{Instant, timeout_at};
+
+use crate::Log;
+use crate::error::Source;
 
 /// Most records that wait in this process, read but not taken.
 const RECORDS_BUFFERED_MAX: usize = 1000;
@@ -21,12 +24,12 @@ const BYTES_BUFFERED_MAX: usize = 8 << 20;
 const RECORD_BYTES_MAX: usize = 64 << 20;
 /// Subject, headers and framing of a record beside its body.
 const RECORD_SLACK_BYTES: usize = 64 << 10;
+/// When the server forgets a consumer that nobody reads.
+pub(crate) const INACTIVE_MAX: Duration = Duration::from_mins(1);
 const EXPIRES: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// After this time without a record or a heartbeat the server or the consumer is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
-
-type Source = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) struct Pull {
     context: Context,
@@ -42,21 +45,16 @@ pub(crate) struct Pull {
 }
 
 impl Pull {
-    /// Reads `consumer`, whose records have bodies of up to `payload_bytes_max` bytes.
-    pub(crate) async fn new(
-        client: &Client,
-        context: &Context,
-        consumer: Consumer<Config>,
-        payload_bytes_max: usize,
-    ) -> Result<Self, Source> {
-        let inbox = client.new_inbox();
-        let messages = client.subscribe(format!("{inbox}.*")).await?;
+    pub(crate) async fn new(log: &Log, consumer: Consumer<Config>) -> Result<Self, Source> {
+        let inbox = log.client.new_inbox();
+        let messages = log.client.subscribe(format!("{inbox}.*")).await?;
+        let record_bytes_max = log.payload_bytes_max() + RECORD_SLACK_BYTES;
         Ok(Self {
-            context: context.clone(),
+            context: log.jetstream.clone(),
             consumer: Box::new(consumer),
             inbox,
             messages,
-            bytes_max: BYTES_BUFFERED_MAX.max(payload_bytes_max + RECORD_SLACK_BYTES),
+            bytes_max: BYTES_BUFFERED_MAX.max(record_bytes_max),
             requests: 0,
             open: 0,
             heard_at: Instant::now(),
@@ -116,7 +114,7 @@ impl Pull {
         Ok(())
     }
 
-    /// A record that was stored while the server took longer ones would be asked for again and again.
+    /// A record that is longer than the server takes today would be asked for again and again: then ask for more.
     fn end_request(&mut self, description: &str) -> Result<(), Source> {
         let nothing_came = self.open == RECORDS_BUFFERED_MAX;
         if nothing_came && description.contains("MaxBytes") {

@@ -16,16 +16,15 @@ use futures::FutureExt;
 use schemas::{Partition, Timestamp};
 
 use crate::append::{COMMAND_SCHEMA, REPLY_HEADER, SCHEMA_HEADER};
+use crate::error::Source;
 use crate::identity::timestamp;
 use crate::log::get_stream_no_info;
-use crate::pull::Pull;
+use crate::pull::{INACTIVE_MAX, Pull};
 use crate::streams::{COMMANDS, command_subject};
 use crate::{Error, Log, ReplyTo};
 
 /// Redelivery is never waited for: a reader that lost its place is opened again.
 const ACK_WAIT: Duration = Duration::from_mins(5);
-/// When the server forgets a consumer that nobody reads.
-const INACTIVE_MAX: Duration = Duration::from_mins(1);
 
 /// One record of a partition.
 #[derive(Debug, Clone)]
@@ -61,7 +60,7 @@ pub enum ReadError {
     Lost {
         consumer: String,
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Source,
     },
 }
 
@@ -92,8 +91,7 @@ impl Log {
             .create_consumer(config(partition, name, sequence))
             .await
             .map_err(|source| Error::unavailable(doing(), source))?;
-        let payload_bytes_max = self.payload_bytes_max();
-        let messages = Pull::new(&self.client, &self.jetstream, consumer, payload_bytes_max)
+        let messages = Pull::new(self, consumer)
             .await
             .map_err(|source| Error::unavailable(doing(), source))?;
         Ok(Reader {
@@ -156,11 +154,8 @@ impl Reader {
             .map_err(|source| Error::unavailable("acknowledging records", source))
     }
 
-    fn take(
-        &mut self,
-        message: Result<Message, Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Result<Record, ReadError> {
-        let lost = |source: Box<dyn std::error::Error + Send + Sync>| ReadError::Lost {
+    fn take(&mut self, message: Result<Message, Source>) -> Result<Record, ReadError> {
+        let lost = |source: Source| ReadError::Lost {
             consumer: self.consumer.clone(),
             source,
         };

@@ -12,15 +12,14 @@ use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use schemas::{Partition, Position, Timestamp};
 
-use crate::events::{hash_of, position_of};
+use crate::error::Source;
+use crate::events::{committed_at, hash_of, position_of};
 use crate::identity::timestamp;
 use crate::log::get_stream;
-use crate::pull::Pull;
+use crate::pull::{INACTIVE_MAX, Pull};
 use crate::streams::{COMMANDS, EVENTS, command_subject, event_subject};
 use crate::{Error, Log};
 
-/// When the server forgets a consumer that nobody reads.
-const INACTIVE_MAX: Duration = Duration::from_mins(1);
 /// How often in a row a scan begins again where it was, without getting a record.
 const REOPENED_MAX: u32 = 5;
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
@@ -42,6 +41,11 @@ impl Scanned {
     /// The hash in the headers of an event record.
     pub fn hash(&self) -> Option<[u8; 32]> {
         hash_of(&self.headers)
+    }
+
+    /// When the processor's COMMIT of an event record returned; `None` for one that was made again later.
+    pub fn committed_at(&self) -> Option<Timestamp> {
+        committed_at(&self.headers)
     }
 
     /// The last position in the headers of an event record.
@@ -188,18 +192,12 @@ impl Scan {
             .create_consumer(config)
             .await
             .map_err(|source| self.unavailable(source))?;
-        let payload_bytes_max = self.log.payload_bytes_max();
-        Pull::new(
-            &self.log.client,
-            &self.log.jetstream,
-            consumer,
-            payload_bytes_max,
-        )
-        .await
-        .map_err(|source| self.unavailable(source))
+        Pull::new(&self.log, consumer)
+            .await
+            .map_err(|source| self.unavailable(source))
     }
 
-    fn unavailable(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    fn unavailable(&self, source: impl Into<Source>) -> Error {
         Error::unavailable(
             format!("reading {} of {}", self.subject, self.stream),
             source,

@@ -20,7 +20,7 @@ use super::request::Target;
 use super::role::Role;
 use super::system::System;
 use super::usage::{Tree, Watch};
-use super::{prepare, print, prove, settings, stop_on_signal, stop_system, write_json};
+use super::{Report, prepare, print, prove, settings, stop_on_signal, stop_system, write_json};
 use crate::cli::bench::BaselineArgs;
 use crate::demo::client::authority;
 
@@ -42,10 +42,7 @@ struct Baseline {
 #[derive(Serialize)]
 struct Compared<'f> {
     #[serde(flatten)]
-    figures: &'f Figures,
-    settings: Value,
-    machine: &'f Machine,
-    verify: Option<Value>,
+    report: Report<'f>,
     baseline: &'f Baseline,
     /// Applied per second, ours by theirs.
     ratio: Option<f64>,
@@ -87,10 +84,12 @@ async fn compare(
     print_baseline(&baseline, ratio);
     if let Some(path) = &args.json {
         let compared = Compared {
-            figures: &figures,
-            settings: settings(system, &args.system, &args.load, &work, args.rate),
-            machine: &machine,
-            verify: clean.map(|clean| json!({ "clean": clean })),
+            report: Report {
+                figures: &figures,
+                settings: settings(system, &args.system, &args.load, &work, args.rate),
+                machine: &machine,
+                verify: clean.map(|clean| json!({ "clean": clean })),
+            },
             baseline: &baseline,
             ratio,
         };

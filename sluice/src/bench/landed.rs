@@ -18,8 +18,6 @@ use super::load::Sent;
 use super::percentiles::{self, histogram};
 use super::request::number_of_key;
 
-/// The processor's clock when COMMIT returned.
-const COMMITTED_AT: &str = "Sluice-Committed-At";
 const POLL: Duration = Duration::from_millis(50);
 /// A log on which nothing moves for so long does not drain.
 const STANDSTILL_MAX: Duration = Duration::from_mins(1);
@@ -56,8 +54,7 @@ impl Landed {
         let published = record.stored_at.nanoseconds();
         // A record that was made again after a crash does not know when it was committed, only when it came here.
         let committed = record
-            .header(COMMITTED_AT)
-            .and_then(|at| Timestamp::parse(at, "").ok())
+            .committed_at()
             .map_or(published, Timestamp::nanoseconds);
         for line in record.body.split(|byte| *byte == b'\n') {
             let Some(due) = number_of_key(line, prefix).and_then(|number| due(sent, number)) else {
@@ -112,7 +109,6 @@ pub(super) async fn read(
     sent: &Sent,
     prefix: &str,
 ) -> anyhow::Result<Landed> {
-    // One after another: a server cuts off a client to which it has too much to send at a time.
     let mut landed = Landed::new();
     for (partition, after) in (0..).map(Partition).zip(marks) {
         let mut scan = log

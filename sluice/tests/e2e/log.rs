@@ -232,9 +232,7 @@ async fn a_late_second_copy_of_an_event_record_is_refused() {
         .expect(200);
     system.drained().await;
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    let log = streams::Log::open(system.nats_client().await)
-        .await
-        .unwrap();
+    let log = system.log().await;
     let mut copies = 0;
     for partition in 0..log.partitions() {
         let partition = schemas::Partition(partition);
@@ -306,9 +304,7 @@ async fn a_full_log_says_so_and_recovers_when_the_limit_is_raised() {
 }
 
 async fn events(system: &System) -> Vec<(u16, Vec<u8>, Option<String>)> {
-    let log = streams::Log::open(system.nats_client().await)
-        .await
-        .unwrap();
+    let log = system.log().await;
     let mut all = Vec::new();
     for partition in 0..log.partitions() {
         let mut scan = log

@@ -11,7 +11,7 @@ use sqlx::{Postgres as Database, Row, Transaction as SqlTransaction};
 use uuid::Uuid;
 
 use super::classify;
-use super::rows::{ACCOUNT_COLUMNS, RowPlace, TRANSFER_COLUMNS, account, transfer};
+use super::rows::{RowPlace, TRANSFER_COLUMNS, account, transfer};
 use crate::Error;
 use crate::commit::Commit;
 use crate::seam::Transaction;
@@ -36,13 +36,11 @@ impl Batch {
     ) -> Result<Vec<Option<AccountRow>>, sqlx::Error> {
         let ledgers: Vec<i32> = keys.iter().map(|key| key.ledger).collect();
         let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT {ACCOUNT_COLUMNS} {LOCK_ACCOUNTS}"
-        )))
-        .bind(ledgers)
-        .bind(ids)
-        .fetch_all(&mut *self.transaction)
-        .await?;
+        let rows = sqlx::query(LOCK_ACCOUNTS)
+            .bind(ledgers)
+            .bind(ids)
+            .fetch_all(&mut *self.transaction)
+            .await?;
         self.places.clear();
         let mut accounts = Vec::with_capacity(keys.len());
         // Both sides are in the order of (ledger, id).
@@ -131,8 +129,10 @@ impl Transaction for Batch {
     }
 }
 
-/// A sorted UPDATE … FROM gives no lock order; this does.
+/// A sorted UPDATE … FROM gives no lock order; this does. `rows::account` reads the columns by number.
 const LOCK_ACCOUNTS: &str = "
+    SELECT a.ctid, a.ledger, a.id, a.currency, a.exponent, a.type, a.status, a.balance, a.min_balance, a.version,
+           a.metadata, a.opening_min_balance, a.opening_metadata, a.opened_at, a.changed_at
       FROM unnest($1::int[], $2::text[]) AS k (ledger, id)
       JOIN accounts a ON a.ledger = k.ledger AND a.id = k.id
      ORDER BY a.ledger, a.id

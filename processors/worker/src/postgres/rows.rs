@@ -21,11 +21,7 @@ pub(super) const TRANSFER_COLUMNS: &str = "t.id, t.ledger, t.reason, t.detail, t
      t.currency, t.description, t.metadata, t.idempotency_key, t.accepted_at, t.decided_at, t.partition, \
      t.position, t.line, t.debit_version, t.credit_version, t.debit_balance_after, t.credit_balance_after";
 
-/// Columns of `accounts` in the order that [`account`] reads them.
-pub(super) const ACCOUNT_COLUMNS: &str = "a.ctid, a.ledger, a.id, a.currency, a.exponent, a.type, a.status, a.balance, a.min_balance, a.version, \
-     a.metadata, a.opening_min_balance, a.opening_metadata, a.opened_at, a.changed_at";
-
-/// A row of `accounts` and where it lies. By number, as names are looked up for every field of every row.
+/// A row of `LOCK_ACCOUNTS`: an account and where it lies. By number, as names are looked up for every field of every row.
 pub(super) fn account(row: &PgRow) -> Result<(AccountKey, RowPlace, AccountRow), sqlx::Error> {
     let id = parsed(AccountId::parse(row.try_get(2)?))?;
     let currency = parsed(Currency::parse(row.try_get(3)?))?;
