@@ -74,6 +74,7 @@ fn the_ways_in_and_the_decisions_meet_only_in_the_log_and_in_postgres() {
 fn only_streams_knows_jetstream() {
     for folder in [
         "ingest/src",
+        "journal/src",
         "processors",
         "schemas/src",
         "sluice/src",
