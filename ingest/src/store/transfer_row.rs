@@ -74,6 +74,7 @@ impl TransferRow {
         if stored.fingerprint() == fingerprint {
             return Ok(self.into_transfer());
         }
+        // From here on also a repeat of what a version before stored with other last digits.
         let differs = [
             ("debit_account", stored.debit_account != order.debit_account),
             (
@@ -83,15 +84,22 @@ impl TransferRow {
             ("amount", stored.amount != order.amount),
             ("currency", stored.currency != order.currency),
             ("description", stored.description != order.description),
-            ("metadata", stored.metadata != order.metadata),
+            (
+                "metadata",
+                !Metadata::is_repeat(stored.metadata.as_ref(), order.metadata.as_ref()),
+            ),
         ];
+        let differs: Vec<String> = differs
+            .into_iter()
+            .filter(|(_, differs)| *differs)
+            .map(|(field, _)| field.to_owned())
+            .collect();
+        if differs.is_empty() {
+            return Ok(self.into_transfer());
+        }
         Err(KeyReused {
             transfer_id: self.id(),
-            differs: differs
-                .into_iter()
-                .filter(|(_, differs)| *differs)
-                .map(|(field, _)| field.to_owned())
-                .collect(),
+            differs,
         })
     }
 

@@ -3,8 +3,8 @@
 //! Invariant: a posting moves the same amount out of one balance and into another, or nothing at all.
 
 use schemas::{
-    Account, AccountId, AccountStatus, KeyReused, Money, Outcome, Refusal, RefusalReason, Replayed,
-    Timestamp, Transfer, TransferOrder, TransferStatus,
+    Account, AccountId, AccountStatus, KeyReused, Metadata, Money, Outcome, Refusal, RefusalReason,
+    Replayed, Timestamp, Transfer, TransferOrder, TransferStatus,
 };
 
 use crate::AccountRow;
@@ -80,7 +80,10 @@ fn repeat(first: &Transfer, order: &TransferOrder) -> Outcome {
         ("amount", first.amount.minor != order.amount.minor()),
         ("currency", first.currency != order.currency),
         ("description", first.description != order.description),
-        ("metadata", first.metadata != order.metadata),
+        (
+            "metadata",
+            !Metadata::is_repeat(first.metadata.as_ref(), order.metadata.as_ref()),
+        ),
     ]
     .into_iter()
     .filter(|(_, differs)| *differs)
