@@ -6,7 +6,7 @@ use std::fmt::Debug;
 
 use journal::Ledgers;
 use schemas::{
-    AccountChange, AccountId, Command, Event, Money, Order, Outcome, Timestamp, Transfer,
+    AccountChange, AccountId, Command, Event, Metadata, Money, Order, Outcome, Timestamp, Transfer,
     TransferOrder, partition_of,
 };
 use sha2::{Digest, Sha256};
@@ -122,7 +122,9 @@ impl Differences {
         }
         self.field("currency", &order.currency, &transfer.currency);
         self.field("description", &order.description, &transfer.description);
-        self.field("metadata", &order.metadata, &transfer.metadata);
+        if !Metadata::is_repeat(order.metadata.as_ref(), transfer.metadata.as_ref()) {
+            self.field("metadata", &order.metadata, &transfer.metadata);
+        }
     }
 
     fn account(&mut self, id: &AccountId, change: &AccountChange, outcome: &Outcome) {
