@@ -15,14 +15,14 @@ use super::figures::{self, Figures};
 use super::load::{Pace, Sent};
 use super::machine::Machine;
 use super::measure::{self, Work};
+use super::measured::System;
 use super::percentiles::Percentiles;
 use super::request::Target;
 use super::role::Role;
-use super::system::System;
 use super::usage::{Tree, Watch};
 use super::{Report, prepare, print, prove, settings, stop_on_signal, stop_system, write_json};
-use crate::cli::bench::BaselineArgs;
-use crate::demo::client::authority;
+use crate::args::BaselineArgs;
+use crate::client::authority;
 
 /// Figures of the baseline: what it accepts is applied.
 #[derive(Debug, Serialize)]

@@ -5,22 +5,17 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use ingest::{Scope, admin};
+use schemas::LedgerName;
 use serde_json::json;
 use stack::{Report, Stack};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Servers, StackArgs, UpArgs};
-use crate::demo::client::Client;
-use crate::{administer, connect, ready, roles, shutdown};
+use crate::{LEDGER, Servers, StackArgs, UpArgs, connect, demo_ledger, migrate, ready, shutdown};
 
-/// The ledger that `up` and `demo` prepare.
-pub(crate) const LEDGER: &str = "demo";
-/// Money of the prepared accounts `alice` and `bob`.
-const POCKET_MONEY: &str = "1000.00";
-
-pub(crate) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let shutdown = shutdown::on_signal()?;
     let system = System::start(&args.stack, &shutdown).await?;
     system.print_addresses();
@@ -29,14 +24,14 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// A running system.
-pub(crate) struct System {
-    pub(crate) api_url: String,
-    pub(crate) api_key: String,
-    pub(crate) admin_key: String,
+pub struct System {
+    pub api_url: String,
+    pub api_key: String,
+    pub admin_key: String,
     /// Addresses of the servers, given or our own.
-    pub(crate) servers: Servers,
-    pub(crate) log: streams::Log,
-    pub(crate) database: sqlx::PgPool,
+    pub servers: Servers,
+    pub log: streams::Log,
+    pub database: sqlx::PgPool,
     stack: Stack,
     stop: CancellationToken,
     ingest: JoinHandle<Result<(), ingest::Error>>,
@@ -45,10 +40,7 @@ pub(crate) struct System {
 
 impl System {
     /// Starts servers and roles, prepares the demo ledger, and writes the ready file.
-    pub(crate) async fn start(
-        args: &StackArgs,
-        shutdown: &CancellationToken,
-    ) -> anyhow::Result<Self> {
+    pub async fn start(args: &StackArgs, shutdown: &CancellationToken) -> anyhow::Result<Self> {
         check_free(args)?;
         let report = Report::new(|line| println!("{line}"));
         let stack = tokio::select! {
@@ -82,9 +74,7 @@ impl System {
         servers: Servers,
         stack: &Stack,
     ) -> anyhow::Result<Started> {
-        let database = connect::open_database(servers.database()?, "up").await?;
-        roles::migrate_database(&database).await?;
-        let log = connect::create_log(servers.nats()?, &args.streams.settings()).await?;
+        let (database, log) = migrate(&servers, &args.streams, "up").await?;
         let metrics = connect::metrics()?;
         let stop = CancellationToken::new();
         let (worker_ready, _) = oneshot::channel();
@@ -131,7 +121,7 @@ impl System {
         })
     }
 
-    pub(crate) fn print_addresses(&self) {
+    pub fn print_addresses(&self) {
         let line = |name: &str, value: &str| println!("  {name:<14} {value}");
         println!("\nSluice is up:");
         line("API", &self.api_url);
@@ -169,10 +159,7 @@ impl System {
     }
 
     /// Waits for a signal or for a part that ends by itself, then stops everything.
-    pub(crate) async fn until_stopped(
-        mut self,
-        shutdown: &CancellationToken,
-    ) -> anyhow::Result<()> {
+    pub async fn until_stopped(mut self, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             ingest = &mut self.ingest => Err(ended("ingest", ingest)),
@@ -186,7 +173,7 @@ impl System {
         ended
     }
 
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+    pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
         // A role that ended by itself was reported when it did.
         if !self.ingest.is_finished() {
@@ -215,12 +202,12 @@ struct Started {
 
 impl Started {
     async fn into_system(self, stack: Stack, args: &StackArgs) -> anyhow::Result<System> {
-        let api_key =
-            administer::renew_key(&self.database, LEDGER, ingest::Scope::Write, "sluice up")
-                .await?;
-        let admin_key =
-            administer::renew_key(&self.database, LEDGER, ingest::Scope::Admin, "sluice up")
-                .await?;
+        let renew = async |scope| {
+            let ledger = LedgerName::parse(LEDGER)?;
+            let created = admin::renew_key(&self.database, &ledger, scope, "sluice up").await?;
+            anyhow::Ok(created.key)
+        };
+        let (api_key, admin_key) = (renew(Scope::Write).await?, renew(Scope::Admin).await?);
         let system = System {
             api_url: format!("http://{}", self.address),
             api_key,
@@ -233,7 +220,7 @@ impl Started {
             ingest: self.ingest,
             worker: self.worker,
         };
-        prepare_accounts(&system)
+        demo_ledger::prepare(&system.log, &system.database)
             .await
             .context("preparing the demo ledger")?;
         if let Some(path) = &args.ready_file {
@@ -254,33 +241,6 @@ impl Started {
         }
         Ok(system)
     }
-}
-
-/// `world`, the outside; `alice` and `bob` with some money. Done again at every start, with the same keys.
-async fn prepare_accounts(system: &System) -> anyhow::Result<()> {
-    let mut client = Client::new(&system.api_url, &system.admin_key)?;
-    for (id, rest) in [
-        ("world", r#","min_balance":null"#),
-        ("alice", ""),
-        ("bob", ""),
-    ] {
-        client
-            .expect_ok(
-                "/v1/accounts",
-                None,
-                format!(r#"{{"id":"{id}","currency":"USD"{rest}}}"#),
-            )
-            .await?;
-    }
-    for id in ["alice", "bob"] {
-        let body = format!(
-            r#"{{"debit_account":"world","credit_account":"{id}","amount":"{POCKET_MONEY}","currency":"USD","description":"pocket money"}}"#
-        );
-        client
-            .expect_ok("/v1/transfers", Some(&format!("sluice-up-{id}")), body)
-            .await?;
-    }
-    Ok(())
 }
 
 fn stack_options(args: &StackArgs) -> stack::Options {

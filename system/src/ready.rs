@@ -9,7 +9,7 @@ use anyhow::Context;
 use serde_json::Value;
 
 /// Writes `content` next to `path` and renames it into place.
-pub(crate) fn write(path: &Path, content: &Value) -> anyhow::Result<()> {
+pub fn write(path: &Path, content: &Value) -> anyhow::Result<()> {
     let unfinished = path.with_extension("unfinished");
     let write = || -> std::io::Result<()> {
         let file = std::fs::OpenOptions::new()

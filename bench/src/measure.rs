@@ -14,10 +14,10 @@ use super::generator;
 use super::landed;
 use super::load::{Pace, Plan, Sent};
 use super::machine::Fsync;
+use super::measured::System;
 use super::request::{Accounts, Kind, Requests, Target, key_prefix};
-use super::system::System;
 use super::usage::{Pids, Watch};
-use crate::cli::bench::{LoadArgs, Rate};
+use crate::args::{LoadArgs, Rate};
 
 const SAMPLE: Duration = Duration::from_secs(1);
 const CONNECTIONS: u16 = 64;

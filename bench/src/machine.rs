@@ -10,8 +10,8 @@ use sqlx::PgPool;
 use streams::{Durability, Log};
 
 use super::usage::kilobytes;
-use crate::cli::Servers;
-use crate::connect;
+use system::Servers;
+use system::connect;
 
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Machine {

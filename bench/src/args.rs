@@ -6,14 +6,14 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 
-use super::{Programs, Servers, StreamArgs};
+use system::{Programs, Servers, StreamArgs};
 
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  sluice bench --rate 5000 --duration 60          open loop, on servers of its own\n  sluice bench --rate max --json result.json      as fast as the answers come\n  sluice bench --rate max --batch 1000            NDJSON batches of 1,000\n  sluice bench --rate 100 --connections 8 --wait  round trips with Prefer: wait\n  sluice bench sweep --csv sweep.csv --svg sweep.svg\n  sluice bench baseline                           against one SQL transaction per transfer\n  sluice bench --rate 1000 --api URL --key sk_…   a running system; the key has scope admin"
 )]
-pub(crate) struct BenchArgs {
+pub struct BenchArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
     #[command(subcommand)]

@@ -1,8 +1,9 @@
-//! `sluice bench`: the whole system under load.
+//! `sluice bench`, the whole system under load, and `sluice demo`, with traffic to look at.
 //!
 //! Invariant: every figure was counted or measured in this run, and the run is proved by `verify` before it is
 //! believed.
 
+#![allow(clippy::print_stdout, reason = "it reports to people")]
 #![allow(
     clippy::float_arithmetic,
     clippy::cast_precision_loss,
@@ -12,15 +13,19 @@
 mod accounts;
 mod alarm;
 mod answer;
+mod args;
 mod baseline;
 mod baseline_server;
+mod client;
 mod connection;
+pub mod demo;
 mod figures;
 mod generator;
 mod landed;
 mod load;
 mod machine;
 mod measure;
+mod measured;
 mod percentiles;
 mod plot;
 mod print;
@@ -28,7 +33,6 @@ mod request;
 mod role;
 mod schedule;
 mod sweep;
-mod system;
 mod usage;
 
 use std::path::Path;
@@ -43,11 +47,14 @@ use serde_json::{Value, json};
 use self::figures::Figures;
 use self::machine::Machine;
 use self::measure::Work;
-use self::system::System;
-use crate::cli::bench::{BenchArgs, BenchCommand, LoadArgs, Rate, RunArgs, SystemArgs};
-use crate::{ready, shutdown, verify};
+use self::measured::System;
+pub use crate::args::BenchArgs;
+use crate::args::{BenchCommand, LoadArgs, Rate, RunArgs, SystemArgs};
+use system::{prove, ready, shutdown};
 
-pub(crate) async fn run(args: Box<BenchArgs>) -> anyhow::Result<ExitCode> {
+/// # Errors
+/// When something that is needed does not start, answer or take what is sent.
+pub async fn run(args: Box<BenchArgs>) -> anyhow::Result<ExitCode> {
     match args.command {
         None => run_once(&args.run).await,
         Some(BenchCommand::Sweep(args)) => sweep::run(&args).await,
@@ -132,8 +139,8 @@ async fn prove(system: &System, load: &LoadArgs) -> anyhow::Result<Option<bool>>
     else {
         return Ok(None);
     };
-    let report = verify::prove(log, database).await?;
-    verify::print(&report);
+    let report = prove::prove(log, database).await?;
+    prove::print(&report);
     Ok(Some(report.is_clean()))
 }
 

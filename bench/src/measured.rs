@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use ingest::Scope;
+use ingest::{Scope, admin};
+use schemas::LedgerName;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use stack::{Report, Stack};
@@ -15,10 +16,9 @@ use tempfile::TempDir;
 use super::request::Target;
 use super::role::Role;
 use super::usage::{Pids, Tree};
-use crate::cli::Servers;
-use crate::cli::bench::{LoadArgs, SystemArgs};
-use crate::demo::client::authority;
-use crate::{administer, connect, roles};
+use crate::args::{LoadArgs, SystemArgs};
+use crate::client::authority;
+use system::{Servers, connect, migrate};
 
 pub(super) const LEDGER: &str = "bench";
 
@@ -99,13 +99,15 @@ impl System {
                 .or_else(|| stack.nats_monitor_url()),
             database: given.database.clone().or_else(|| stack.postgres_url()),
         };
-        let database = connect::open_database(servers.database()?, "bench").await?;
-        roles::migrate_database(&database).await?;
-        let log = connect::create_log(servers.nats()?, &args.streams.settings()).await?;
-        let key = administer::renew_key(&database, LEDGER, Scope::Admin, "sluice bench").await?;
+        let (database, log) = migrate(&servers, &args.streams, "bench").await?;
+        let ledger = LedgerName::parse(LEDGER)?;
+        let key = admin::renew_key(&database, &ledger, Scope::Admin, "sluice bench").await?;
         let (ingest, processors, authority) = start_roles(args, &servers, folder.path()).await?;
         Ok(Self {
-            target: Target { authority, key },
+            target: Target {
+                authority,
+                key: key.key,
+            },
             servers,
             log: Some(log),
             database: Some(database),

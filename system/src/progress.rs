@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-pub(crate) struct Progress {
+pub struct Progress {
     bar: Option<ProgressBar>,
     what: &'static str,
     total: u64,
@@ -15,7 +15,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(what: &'static str, total: u64) -> Self {
+    pub fn new(what: &'static str, total: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(
                 "{msg:<22} [{bar:40}] {human_pos}/{human_len}  {per_sec}  {eta}",
@@ -38,7 +38,7 @@ impl Progress {
         }
     }
 
-    pub(crate) fn add(&self, count: u64) {
+    pub fn add(&self, count: u64) {
         let before = self.done.fetch_add(count, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
             bar.inc(count);
@@ -55,7 +55,7 @@ impl Progress {
         }
     }
 
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish();
         }

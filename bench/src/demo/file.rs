@@ -13,9 +13,9 @@ use hyper::StatusCode;
 use schemas::{Amount, RawTransfer, Shape, Units, format_minor};
 use serde_json::Value;
 
-use super::client::Client;
-use super::progress::Progress;
-use crate::up::System;
+use crate::client::Client;
+use system::Progress;
+use system::System;
 
 const CHUNK_LINES: usize = 1000;
 const CHUNK_BYTES_MAX: usize = 4 << 20;

@@ -2,10 +2,9 @@
 //!
 //! Invariant: everything that is reported was counted or measured in this run.
 
-pub(crate) mod client;
+mod args;
 mod file;
 mod outcomes;
-pub(crate) mod progress;
 mod report;
 mod send;
 mod traffic;
@@ -14,11 +13,14 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use crate::cli::DemoArgs;
-use crate::up::System;
-use crate::{shutdown, verify};
+pub use args::DemoArgs;
 
-pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+use system::System;
+use system::{prove, shutdown};
+
+/// # Errors
+/// When something that is needed does not start, answer or take what is sent.
+pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     if let (Some(path), Some(api), Some(key)) = (&args.file, &args.api, &args.key) {
         let lines = file::Lines::open(path)?;
         let sent = file::send(&lines, api, key).await?;
@@ -76,7 +78,7 @@ async fn traffic_and_report(args: &DemoArgs, system: &System) -> anyhow::Result<
         let counted = outcomes::count(system, &plan).await?;
         report::print_generated(&plan, &sent, &applied, &counted);
     }
-    let proof = verify::prove(&system.log, &system.database).await?;
-    verify::print(&proof);
+    let proof = prove::prove(&system.log, &system.database).await?;
+    prove::print(&proof);
     Ok(proof.is_clean())
 }

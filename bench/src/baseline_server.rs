@@ -22,8 +22,8 @@ use sqlx::{PgConnection, PgPool, Row};
 use tokio::net::TcpListener;
 
 use super::request::account;
-use crate::cli::bench::BaselineServerArgs;
-use crate::{ready, shutdown};
+use crate::args::BaselineServerArgs;
+use system::{ready, shutdown};
 
 /// What every account has at the start.
 const FUNDS: i64 = 100_000_000_000;

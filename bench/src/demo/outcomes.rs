@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use super::traffic::Plan;
-use crate::up::{LEDGER, System};
+use system::{LEDGER, System};
 
 /// How long the backlog may take to drain once nothing is sent any more.
 const DRAIN_MAX: Duration = Duration::from_mins(5);

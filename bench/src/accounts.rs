@@ -14,9 +14,9 @@ use streams::{CommandRecord, Log, RecordIds};
 use super::generator::send;
 use super::landed;
 use super::load::{Pace, Plan, Sent};
+use super::measured::{LEDGER, System};
 use super::request::{Accounts, Kind, Requests, account};
-use super::system::{LEDGER, System};
-use crate::demo::client::Client;
+use crate::client::Client;
 
 const RECORD_LINES: usize = 500;
 const RECORDS_IN_FLIGHT: usize = 8;

@@ -11,10 +11,10 @@ use anyhow::Context;
 use hyper::StatusCode;
 use tokio::task::JoinSet;
 
-use super::client::{Answer, Client};
-use super::progress::Progress;
 use super::traffic::{FUNDS, Plan, Transfer};
-use crate::up::System;
+use crate::client::{Answer, Client};
+use system::Progress;
+use system::System;
 
 /// Every so many requests one waits until it is applied, to see how long that takes.
 const WAIT_EVERY: u64 = 10;

@@ -18,7 +18,7 @@ use super::load::{Epoch, Pace, Plan, Sent};
 use super::percentiles;
 use super::schedule::Schedule;
 use super::usage::thread_cpu_time;
-use crate::demo::progress::Progress;
+use system::Progress;
 
 /// How long answers that are still due at the end are waited for: longer than the API takes for anything.
 const ANSWER_MAX: Duration = Duration::from_mins(1);

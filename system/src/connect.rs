@@ -11,42 +11,23 @@ use sqlx::ConnectOptions as _;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::cli::Servers;
-
 /// How long a server may take to answer at the start.
 const START_MAX: Duration = Duration::from_secs(30);
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
-impl Servers {
-    pub(crate) fn nats(&self) -> anyhow::Result<&str> {
-        self.nats
-            .as_deref()
-            .context("which nats-server? Give --nats URL or set SLUICE_NATS")
-    }
-
-    pub(crate) fn database(&self) -> anyhow::Result<&str> {
-        self.database
-            .as_deref()
-            .context("which Postgres? Give --database URL or set SLUICE_DATABASE")
-    }
-}
-
 /// The log, over a connection of the role's own.
-pub(crate) async fn open_log(url: &str, role: &str) -> anyhow::Result<streams::Log> {
+pub async fn open_log(url: &str, role: &str) -> anyhow::Result<streams::Log> {
     let client = streams::connect(url, &format!("sluice {role}")).await?;
     Ok(streams::Log::open(client).await?)
 }
 
-pub(crate) async fn create_log(
-    url: &str,
-    settings: &streams::Settings,
-) -> anyhow::Result<streams::Log> {
+pub async fn create_log(url: &str, settings: &streams::Settings) -> anyhow::Result<streams::Log> {
     let client = streams::connect(url, "sluice migrate").await?;
     Ok(streams::Log::create(client, settings).await?)
 }
 
 /// Postgres for the API: a statement that nobody waits for any more ends.
-pub(crate) async fn open_api_database(url: &str) -> anyhow::Result<PgPool> {
+pub async fn open_api_database(url: &str) -> anyhow::Result<PgPool> {
     let options = options(url)?
         .application_name("sluice ingest")
         .options([("statement_timeout", "5s"), ("jit", "off")]);
@@ -54,7 +35,7 @@ pub(crate) async fn open_api_database(url: &str) -> anyhow::Result<PgPool> {
 }
 
 /// Postgres for commands and checks, which may take their time.
-pub(crate) async fn open_database(url: &str, role: &str) -> anyhow::Result<PgPool> {
+pub async fn open_database(url: &str, role: &str) -> anyhow::Result<PgPool> {
     let options = options(url)?
         .application_name(&format!("sluice {role}"))
         .disable_statement_logging();
@@ -62,7 +43,7 @@ pub(crate) async fn open_database(url: &str, role: &str) -> anyhow::Result<PgPoo
 }
 
 /// Postgres with the settings that processors need, for `partitions` of them.
-pub(crate) async fn open_processor_database(url: &str, partitions: u16) -> anyhow::Result<PgPool> {
+pub async fn open_processor_database(url: &str, partitions: u16) -> anyhow::Result<PgPool> {
     let options = worker::session_options(options(url)?);
     pool(options, u32::from(partitions).min(32) + 4).await
 }
@@ -94,7 +75,7 @@ async fn pool(options: PgConnectOptions, connections_max: u32) -> anyhow::Result
 }
 
 /// Refuses a database that lacks what this program needs.
-pub(crate) async fn check_migrated(database: &PgPool) -> anyhow::Result<()> {
+pub async fn check_migrated(database: &PgPool) -> anyhow::Result<()> {
     let newest = migrations::MIGRATIONS
         .iter()
         .map(|migration| migration.version)
@@ -110,7 +91,7 @@ pub(crate) async fn check_migrated(database: &PgPool) -> anyhow::Result<()> {
 }
 
 /// The recorder behind /metrics; once per process.
-pub(crate) fn metrics() -> anyhow::Result<PrometheusHandle> {
+pub fn metrics() -> anyhow::Result<PrometheusHandle> {
     let mut builder = PrometheusBuilder::new();
     let ingest = [
         (

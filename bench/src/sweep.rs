@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 
 use super::figures::Figures;
 use super::machine::Machine;
+use super::measured::System;
 use super::percentiles::Percentiles;
 use super::plot;
-use super::system::System;
 use super::{measure, prepare, prove, settings, stop_on_signal, stop_system, write_json};
-use crate::cli::bench::{Rate, SweepArgs};
+use crate::args::{Rate, SweepArgs};
 
 /// Most milliseconds that 95 % of the transfers may take until they are applied.
 const APPLIED_P95_MAX: f64 = 60.0;
