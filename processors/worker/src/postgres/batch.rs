@@ -112,9 +112,7 @@ impl Transaction for Batch {
     }
 
     async fn write(&mut self, commit: &Commit) -> Result<(), Error> {
-        self.open_accounts(&commit.opened).await?;
-        self.update_balances(&commit.changed).await?;
-        self.rewrite_accounts(commit).await?;
+        self.write_accounts(commit).await?;
         self.insert_transfers(commit).await?;
         self.insert_outcomes(commit).await?;
         self.bury(commit).await?;
