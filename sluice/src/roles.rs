@@ -3,12 +3,11 @@
 //! Invariant: a role starts only on a database and a log that are ready for it.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 use serde_json::json;
 use system::{connect, ready, shutdown};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use crate::cli::{IngestArgs, MigrateArgs, ProcessArgs};
 
@@ -65,7 +64,7 @@ pub(crate) async fn process(args: ProcessArgs) -> anyhow::Result<ExitCode> {
         config.batch_commands_max = commands.max(1);
     }
     if let Some(commits) = args.commits_in_flight {
-        config.commits_in_flight = Arc::new(Semaphore::new(commits.max(1)));
+        config.commits_in_flight = commits.max(1);
     }
     let (ready, started) = oneshot::channel();
     let role = tokio::spawn(worker::run(config, connections, shutdown, ready));

@@ -13,7 +13,9 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::assign::{Assignment, create_partitions};
+use crate::hold::Processor;
 use crate::postgres::Postgres;
+use crate::turns::Turns;
 use crate::{Config, Error};
 
 /// What the role works with; `database` has [`crate::session_options`].
@@ -51,7 +53,13 @@ pub async fn run(
     };
     let owner = owner();
     tracing::info!(owner, %address, "processing");
-    let assignment = Assignment::new(store, connections.log, config, owner);
+    let assignment = Assignment::new(Processor {
+        turns: Turns::new(config.commits_in_flight),
+        store,
+        log: connections.log,
+        config,
+        owner,
+    });
     let server = axum::serve(listener, routes(connections.metrics))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let (ended, ()) = tokio::join!(server, assignment.run(&shutdown));
