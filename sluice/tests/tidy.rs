@@ -98,6 +98,34 @@ fn only_the_binary_knows_everybody() {
 }
 
 #[test]
+fn roles_are_started_in_one_place_and_never_read_the_environment() {
+    for (path, text) in sources() {
+        let name = path
+            .strip_prefix(root())
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
+        if name.contains("tests") {
+            continue;
+        }
+        for start in ["ingest::run(", "worker::run("] {
+            assert!(
+                !text.contains(start) || name == "system/src/start.rs",
+                "{name} starts a role beside the list of them"
+            );
+        }
+        let is_stack = name.starts_with("stack/");
+        assert!(
+            is_stack
+                || !["env::var", "option_env!"]
+                    .iter()
+                    .any(|read| text.contains(read)),
+            "{name} reads the environment beside its flags"
+        );
+    }
+}
+
+#[test]
 fn only_streams_knows_jetstream() {
     for folder in [
         "bench/src",
@@ -177,9 +205,13 @@ fn every_variable_in_the_readme_exists_and_every_variable_is_in_the_readme() {
 #[test]
 fn the_compose_file_runs_roles_that_exist_on_servers_that_sync() {
     let compose = read("docker-compose.yml");
-    for role in ["migrate", "ingest", "process"] {
+    for (role, listed) in [
+        ("migrate", "sluice/src/cli.rs"),
+        ("ingest", "system/src/role.rs"),
+        ("process", "system/src/role.rs"),
+    ] {
         assert!(compose.contains(&format!("command: [\"{role}\"")), "{role}");
-        assert!(read("sluice/src/cli.rs").to_lowercase().contains(role));
+        assert!(read(listed).to_lowercase().contains(role), "{role}");
     }
     assert!(compose.contains("sync_interval: always"));
     assert!(compose.contains("nats:2.15.1"));

@@ -3,6 +3,7 @@
 //! Invariant: balances, outcomes and the position in the log move in one transaction, and only while this
 //! process's epoch is the partition's epoch.
 
+mod args;
 mod assign;
 mod commit;
 mod config;
@@ -23,6 +24,7 @@ mod seam;
 mod takeover;
 mod work;
 
+pub use args::Args;
 pub use config::Config;
 pub use error::Error;
 pub use failpoint::Failpoint;
