@@ -166,21 +166,18 @@ pub async fn create_ledger(pool: &PgPool, name: &LedgerName) -> Result<bool, Err
 /// # Errors
 /// When Postgres does not answer.
 pub async fn list_ledgers(pool: &PgPool) -> Result<Vec<LedgerInfo>, Error> {
-    let ledgers = rows::ledgers(pool)
+    let ledgers = journal::ledgers(pool)
         .await
         .map_err(doing("listing ledgers"))?;
-    let units = rows::units(pool).await.map_err(doing("listing units"))?;
-    let info = |(number, name): (i32, String)| {
-        let mut declared = Units::default();
-        for (_, code, exponent) in units.iter().filter(|(ledger, ..)| *ledger == number) {
-            declared.declare(Currency::parse(code).ok()?, u8::try_from(*exponent).ok()?);
-        }
-        Some(LedgerInfo {
-            name: LedgerName::parse(&name).ok()?,
-            units: declared,
+    let mut ledgers: Vec<LedgerInfo> = ledgers
+        .into_iter()
+        .map(|(name, ledger)| LedgerInfo {
+            name,
+            units: ledger.units,
         })
-    };
-    Ok(ledgers.into_iter().filter_map(info).collect())
+        .collect();
+    ledgers.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    Ok(ledgers)
 }
 
 /// Declares a unit of the ledger's own, such as `POINTS` with 0 decimals; saying it again changes nothing.

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use journal::Ledgers;
 use ledger::{Batch, Decision, Reads, Rows};
 use schemas::{Order, Position, Timestamp};
 use streams::{ReadError, Record, Reply};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::commit::{Commit, DeadLetter, Slot, build};
 use crate::decode::{Decoded, Limits, decode, shorten};
 use crate::publish::{Unpublished, position, publish_all};
-use crate::seam::{Advance, Feed, Lease, Ledgers, Log, Store, Transaction};
+use crate::seam::{Advance, Feed, Lease, Log, Store, Transaction};
 use crate::takeover::Session;
 use crate::work::Work;
 use crate::{Config, Error, metrics, poison};
