@@ -2,7 +2,6 @@
 //!
 //! Invariant: everything that waits or grows has its limit here.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::{Failpoint, times};
@@ -12,8 +11,6 @@ pub(crate) const COMMITS_IN_FLIGHT_MAX: usize = 1;
 
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where `/metrics` and `/healthz` answer.
-    pub listen: SocketAddr,
     /// Most commands in one transaction, unless one record holds more.
     pub batch_commands_max: usize,
     /// Most commands in one record; a longer one is a dead letter as a whole.
@@ -44,7 +41,6 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             batch_commands_max: 4_000,
             record_commands_max: 10_000,
             commits_in_flight: COMMITS_IN_FLIGHT_MAX,

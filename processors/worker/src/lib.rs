@@ -5,6 +5,7 @@
 
 mod accounts;
 mod apply;
+mod args;
 mod assign;
 mod commit;
 mod config;
@@ -26,6 +27,7 @@ pub mod times;
 mod turns;
 mod work;
 
+pub use args::Args;
 pub use config::Config;
 pub use error::Error;
 pub use failpoint::Failpoint;
