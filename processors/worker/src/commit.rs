@@ -28,6 +28,8 @@ pub struct DeadLetter {
     pub reason: String,
     pub detail: String,
     pub body: Bytes,
+    /// The header block of its record; empty when that had none.
+    pub headers: Bytes,
 }
 
 impl DeadLetter {

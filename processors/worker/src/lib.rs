@@ -6,6 +6,7 @@
 mod assign;
 mod commit;
 mod config;
+mod dead_letters;
 mod decode;
 mod error;
 mod failpoint;

@@ -5,6 +5,7 @@
 mod accounts;
 mod appends;
 mod batch;
+mod dead_letters;
 pub(crate) mod journal;
 mod partitions;
 mod rows;

@@ -7,16 +7,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use bytes::Bytes;
 use ledger::{Batch, Decision, Reads, Rows};
 use schemas::{Order, Position, Timestamp};
-use streams::{ReadError, Record, Reply};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use streams::{EventRecord, ReadError, Record, Reply};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::{Commit, DeadLetter, Slot, build};
+use crate::dead_letters::Copier;
 use crate::decode::{Decoded, Limits, decode, shorten};
-use crate::publish::{Unpublished, position, publish_all};
+use crate::publish::{position, publish_all};
 use crate::seam::{Advance, Feed, Lease, Ledgers, Log, Store, Transaction};
 use crate::takeover::Session;
 use crate::work::Work;
@@ -34,11 +36,20 @@ pub(crate) async fn process<S: Store, L: Log>(
     let published = AtomicI64::new(session.published.number());
     let lease = session.row.lease;
     let event_after = session.event_after;
-    let applier = Applier::new(store, log, config, session, commits, &published).await?;
-    tokio::try_join!(
-        applier.run(released),
-        publish_all(log, unpublished, event_after, &published)
-    )?;
+    let buried = Notify::new();
+    let mut copier = Copier::new(store, log, lease, session.row.dlq_published);
+    let applier = Applier::new(store, log, config, session, commits, (&published, &buried)).await?;
+    tokio::select! {
+        biased;
+        ended = async {
+            tokio::try_join!(
+                applier.run(released),
+                publish_all(log, unpublished, event_after, &published)
+            )
+        } => ended.map(drop)?,
+        () = copier.run(&buried) => unreachable!("copying goes on until it is dropped"),
+    }
+    copier.finish().await;
     store.release(lease, position(&published)).await
 }
 
@@ -46,8 +57,10 @@ struct Applier<'a, S: Store, L: Log> {
     store: &'a S,
     log: &'a L,
     config: &'a Config,
-    commits: mpsc::Sender<Unpublished>,
+    commits: mpsc::Sender<EventRecord>,
     published: &'a AtomicI64,
+    /// There are more dead letters to copy.
+    buried: &'a Notify,
     lease: Lease,
     limits: Limits,
     ledgers: Ledgers,
@@ -66,8 +79,8 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
         log: &'a L,
         config: &'a Config,
         session: Session,
-        commits: mpsc::Sender<Unpublished>,
-        published: &'a AtomicI64,
+        commits: mpsc::Sender<EventRecord>,
+        (published, buried): (&'a AtomicI64, &'a Notify),
     ) -> Result<Self, Error> {
         let row = session.row;
         let limits = Limits {
@@ -90,6 +103,7 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
             config,
             commits,
             published,
+            buried,
             lease: row.lease,
             limits,
             ledgers: store.ledgers().await?,
@@ -329,6 +343,7 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
             reason: "cannot_be_committed".to_owned(),
             detail: shorten(why),
             body,
+            headers: Bytes::new(),
         });
         Ok(())
     }
@@ -348,11 +363,10 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
         if let Err(error) = self.feed.acknowledge().await {
             tracing::debug!(error = %error.chain(), "lag tools will see these records as unread");
         }
-        let dead = commit.dead.iter().map(DeadLetter::to_record).collect();
-        let mut unpublished = Some(Unpublished {
-            record: commit.record,
-            dead,
-        });
+        if !commit.dead.is_empty() {
+            self.buried.notify_one();
+        }
+        let mut unpublished = Some(commit.record);
         while unpublished.is_some() {
             tokio::select! {
                 permit = self.commits.reserve() => {

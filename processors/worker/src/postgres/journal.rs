@@ -2,18 +2,16 @@
 //!
 //! Invariant: rows of the journal are only ever inserted, so that they can be read without a lock.
 
-use bytes::Bytes;
 use schemas::{
     DeadLettered, Event, EventKind, LedgerName, LinePosition, Outcome, Partition, Position,
     Replayed, Timestamp,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
-use streams::DeadLetterRecord;
 
 use super::classify;
 use super::partitions::number;
-use super::rows::{TRANSFER_COLUMNS, parsed, timestamp, transfer, unreadable};
+use super::rows::{TRANSFER_COLUMNS, parsed, transfer, unreadable};
 use crate::Error;
 use crate::seam::CommitRow;
 
@@ -129,36 +127,6 @@ pub async fn events_of(
     }
     events.sort_by_key(|event| event.at);
     Ok(events)
-}
-
-pub(crate) async fn dead_letters_of(
-    pool: &PgPool,
-    partition: Partition,
-    commit: &CommitRow,
-) -> Result<Vec<DeadLetterRecord>, Error> {
-    let rows = sqlx::query(
-        "SELECT position, line, whole, recorded_at, reason, detail, body
-           FROM dead_letters
-          WHERE partition = $1 AND position >= $2 AND position <= $3
-          ORDER BY position, line",
-    )
-    .bind(number(partition))
-    .bind(commit.first_position.number())
-    .bind(commit.position.number())
-    .fetch_all(pool)
-    .await;
-    let letter = |row: &PgRow| {
-        Ok(DeadLetterRecord {
-            at: place(partition, row.try_get("position")?, row.try_get("line")?)?,
-            whole: row.try_get("whole")?,
-            recorded_at: timestamp(row, "recorded_at")?,
-            reason: row.try_get("reason")?,
-            detail: row.try_get("detail")?,
-            body: Bytes::from(row.try_get::<Vec<u8>, _>("body")?),
-        })
-    };
-    rows.and_then(|rows| rows.iter().map(letter).collect())
-        .map_err(|error| classify("reading the dead letters of a commit", error))
 }
 
 fn commit(row: &PgRow) -> Result<CommitRow, sqlx::Error> {

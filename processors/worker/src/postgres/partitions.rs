@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use schemas::{Currency, Event, LedgerName, Partition, Position, Timestamp, Units};
+use schemas::{Currency, Event, LedgerName, LinePosition, Partition, Position, Timestamp, Units};
 use sqlx::{Connection, PgConnection, Row as _};
 use streams::DeadLetterRecord;
 
-use super::{Batch, Postgres, classify, journal};
+use super::{Batch, Postgres, classify, dead_letters, journal};
 use crate::Error;
 use crate::seam::{Advance, CommitRow, Lease, Ledger, Ledgers, Row, Store};
 
@@ -150,14 +150,30 @@ impl Store for Postgres {
         Ok(commits.into_iter().next())
     }
 
-    async fn journal(
+    async fn journal(&self, partition: Partition, commit: &CommitRow) -> Result<Vec<Event>, Error> {
+        journal::events_of(&self.pool, partition, commit).await
+    }
+
+    async fn dead_letters_after(
         &self,
-        partition: Partition,
-        commit: &CommitRow,
-    ) -> Result<(Vec<Event>, Vec<DeadLetterRecord>), Error> {
-        let events = journal::events_of(&self.pool, partition, commit).await?;
-        let dead = journal::dead_letters_of(&self.pool, partition, commit).await?;
-        Ok((events, dead))
+        after: LinePosition,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterRecord>, Error> {
+        dead_letters::dead_letters_after(&self.pool, after, limit).await
+    }
+
+    async fn dead_letters_copied(&self, lease: Lease, position: Position) -> Result<(), Error> {
+        let recorded = sqlx::query(
+            "UPDATE partitions
+                SET dlq_published = greatest(dlq_published, $3)
+              WHERE partition = $1 AND epoch = $2",
+        )
+        .bind(number(lease.partition))
+        .bind(lease.epoch)
+        .bind(position.number())
+        .execute(&self.pool)
+        .await;
+        fenced(recorded, "recording how far dead letters are copied")
     }
 
     async fn begin(&self, lease: Lease, advance: Advance) -> Result<Batch, Error> {
@@ -221,7 +237,7 @@ async fn take_over(
                 lease_until = clock_timestamp() + $3 * interval '1 second'
           WHERE partition = $1
             AND (owner IS NULL OR owner = $2 OR lease_until < clock_timestamp())
-      RETURNING epoch, generation, stream_created, applied, applied_at, published, stopped",
+      RETURNING epoch, generation, stream_created, applied, applied_at, published, dlq_published, stopped",
     )
     .bind(number(partition))
     .bind(owner)
@@ -242,6 +258,7 @@ async fn take_over(
             applied: Position::from_number(row.try_get("applied")?),
             applied_at: Timestamp::from_nanoseconds(row.try_get("applied_at")?),
             published: Position::from_number(row.try_get("published")?),
+            dlq_published: Position::from_number(row.try_get("dlq_published")?),
             stopped: row.try_get("stopped")?,
         })
     })

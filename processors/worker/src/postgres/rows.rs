@@ -98,7 +98,7 @@ pub(super) fn transfer(row: &PgRow) -> Result<Transfer, sqlx::Error> {
     })
 }
 
-pub(super) fn timestamp(row: &PgRow, column: &str) -> Result<Timestamp, sqlx::Error> {
+fn timestamp(row: &PgRow, column: &str) -> Result<Timestamp, sqlx::Error> {
     Ok(Timestamp::from_nanoseconds(row.try_get(column)?))
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Servers {
     pub(crate) log: streams::Log,
     pub(crate) client: async_nats::Client,
     /// Stopped when dropped.
-    _nats: stack::Nats,
+    nats: stack::Nats,
 }
 
 impl Servers {
@@ -39,14 +39,13 @@ impl Servers {
             ..options
         })
         .await;
-        let client = streams::connect(&nats.url(), "test").await.unwrap();
+        let connection = streams::connect(&nats.url(), "test").await.unwrap();
+        let client = connection.client();
         let settings = streams::Settings {
             partitions,
             ..streams::Settings::default()
         };
-        let log = streams::Log::create(client.clone(), &settings)
-            .await
-            .unwrap();
+        let log = streams::Log::create(connection, &settings).await.unwrap();
         let admin = pool(options.clone()).await;
         sqlx::query("INSERT INTO ledgers (name) VALUES ($1)")
             .bind(LEDGER)
@@ -63,7 +62,7 @@ impl Servers {
             admin,
             log,
             client,
-            _nats: nats,
+            nats,
         }
     }
 
@@ -96,6 +95,11 @@ impl Servers {
         let subject = format!("sluice.cmd.{partition}");
         let acknowledged = self.jetstream().publish(subject, record).await.unwrap();
         acknowledged.await.unwrap().sequence
+    }
+
+    /// With user and password.
+    pub(crate) fn url(&self) -> String {
+        self.nats.url()
     }
 
     pub(crate) fn jetstream(&self) -> jetstream::Context {

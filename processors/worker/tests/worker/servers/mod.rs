@@ -2,6 +2,8 @@
 
 mod bed;
 mod blocked;
+mod dlq;
+mod hostile;
 mod locks;
 mod plans;
 mod poison;
