@@ -11,7 +11,6 @@ mod decode;
 mod error;
 mod failpoint;
 mod hold;
-pub mod journal;
 pub mod metrics;
 mod nats;
 pub mod operate;
@@ -32,10 +31,8 @@ pub use role::{Connections, run};
 
 /// The parts that the simulation drives directly.
 pub mod simulation {
-    pub use crate::commit::{Commit, DeadLetter};
+    pub use crate::commit::Commit;
     pub use crate::hold::{Ended, hold};
     pub use crate::postgres::Postgres;
-    pub use crate::seam::{
-        Advance, CommitRow, Feed, Lease, Ledger, Ledgers, Log, Row, Store, Transaction,
-    };
+    pub use crate::seam::{Advance, Feed, Lease, Log, Row, Store, Transaction};
 }

@@ -3,10 +3,7 @@
 //! Invariant: every write of a partition's row carries its epoch; sessions give up long before the lease does.
 
 mod accounts;
-mod appends;
 mod batch;
-mod dead_letters;
-pub(crate) mod journal;
 mod partitions;
 mod rows;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use bytes::Bytes;
+use journal::Ledgers;
 use ledger::{Batch, Decision, Reads, Rows};
 use schemas::{Order, Position, Timestamp};
 use streams::{EventRecord, ReadError, Record, Reply};
@@ -19,7 +20,7 @@ use crate::commit::{Commit, DeadLetter, Slot, build};
 use crate::dead_letters::Copier;
 use crate::decode::{Decoded, Limits, decode, shorten};
 use crate::publish::{position, publish_all};
-use crate::seam::{Advance, Feed, Lease, Ledgers, Log, Store, Transaction};
+use crate::seam::{Advance, Feed, Lease, Log, Store, Transaction};
 use crate::takeover::Session;
 use crate::work::Work;
 use crate::{Config, Error, metrics, poison};

@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
+use journal::{CommitRow, DeadLetter};
 use ledger::{AccountRow, Reads, Rows};
 use rand::RngExt as _;
 use schemas::{Outcome, Timestamp, Transfer};
 use worker::Error;
-use worker::simulation::{Advance, Commit, CommitRow, DeadLetter, Lease, Transaction as Seam};
+use worker::simulation::{Advance, Commit, Lease, Transaction as Seam};
 
 use super::faults::Point;
 use super::process::Process;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use journal::{CommitRow, Ledgers};
 use ledger::{AccountKey, AccountRow};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -11,7 +12,6 @@ use schemas::{Event, LinePosition, Partition, Position, Timestamp, Transfer, Tra
 use streams::DeadLetterRecord;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use worker::simulation::{CommitRow, Ledgers};
 
 use super::commands::{Appended, Commands};
 use super::events::Events;

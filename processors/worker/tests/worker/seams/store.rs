@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use journal::{DeadLetter, rebuild};
 use schemas::{Event, EventKind, LinePosition, Partition, Position, Timestamp};
 use worker::Error;
-use worker::journal::rebuild;
-use worker::simulation::{DeadLetter, Lease, Row, Store, Transaction as _};
+use worker::simulation::{Lease, Row, Store, Transaction as _};
 
 use super::bench::Bench;
 use super::commits::{ACCEPTED_AT, batch, commit_of, dead_letter, step, write};

@@ -9,7 +9,6 @@ use schemas::{LedgerName, Partition, Units};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use worker::Config;
-use worker::simulation::Ledger;
 
 use super::check::check;
 use super::processes::Setup;
@@ -99,7 +98,7 @@ async fn simulate(seed: u64, faults: Faults) -> Outcome {
 
 fn prepare(world: &Shared, faults: Faults, chance: &mut StdRng) {
     let mut world = world.lock();
-    let ledger = Ledger {
+    let ledger = journal::Ledger {
         number: 1,
         units: Units::default(),
     };
