@@ -20,6 +20,7 @@ mod nats;
 mod ports;
 mod postgres;
 mod process;
+mod proxy;
 mod raw_nats;
 mod report;
 mod secret;

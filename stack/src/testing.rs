@@ -24,6 +24,7 @@ use crate::error::{Error, Result, blocking, chain};
 use crate::find::{self, NatsServer, PostgresBinaries};
 use crate::nats::{ClusterNode, Nats, NatsOptions};
 use crate::postgres::{Postgres, PostgresOptions};
+pub use crate::proxy::Proxy;
 pub use crate::raw_nats::RawNats;
 use crate::report::Report;
 use crate::{ports, secret};

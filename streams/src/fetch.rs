@@ -56,7 +56,7 @@ impl<'a> Wanted<'a> {
 
 /// A record as the stream keeps it.
 #[derive(Debug, Clone)]
-pub(crate) struct Stored {
+pub(crate) struct Raw {
     pub(crate) sequence: u64,
     pub(crate) subject: String,
     pub(crate) stored_at: Timestamp,
@@ -67,7 +67,7 @@ pub(crate) struct Stored {
     pub(crate) body: Bytes,
 }
 
-impl Stored {
+impl Raw {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let headers = self.headers.as_ref().ok()?;
         headers.get(name).map(async_nats::HeaderValue::as_str)
@@ -108,7 +108,7 @@ impl Log {
         &self,
         stream: &'static str,
         wanted: &Wanted<'_>,
-    ) -> Result<Option<Stored>, Error> {
+    ) -> Result<Option<Raw>, Error> {
         let failed =
             |source: Source| Error::unavailable(format!("reading a record of {stream}"), source);
         let request = serde_json::to_vec(wanted).map_err(|error| failed(error.into()))?;
@@ -122,7 +122,7 @@ impl Log {
         let answer: Answer =
             serde_json::from_slice(&answer.payload).map_err(|error| failed(error.into()))?;
         match (answer.message, answer.error) {
-            (Some(message), _) => message.stored().map(Some).map_err(failed),
+            (Some(message), _) => message.raw().map(Some).map_err(failed),
             (None, Some(refusal)) if refusal.err_code == NO_MESSAGE_FOUND => Ok(None),
             (None, Some(refusal)) if refusal.err_code == STREAM_NOT_FOUND => {
                 Err(Error::StreamMissing(stream))
@@ -134,9 +134,9 @@ impl Log {
 }
 
 impl Message {
-    fn stored(self) -> Result<Stored, Source> {
+    fn raw(self) -> Result<Raw, Source> {
         let block: Bytes = BASE64_STANDARD.decode(self.hdrs)?.into();
-        Ok(Stored {
+        Ok(Raw {
             sequence: self.seq,
             subject: self.subject,
             stored_at: Timestamp::parse(&self.time, "").map_err(|invalid| invalid.detail)?,

@@ -12,7 +12,7 @@ use async_nats::jetstream::consumer::pull::Config;
 use futures::FutureExt;
 
 use crate::error::Source;
-use crate::fetch::{Stored, Wanted};
+use crate::fetch::{Raw, Wanted};
 use crate::identity::timestamp;
 use crate::log::{context, get_stream_no_info};
 use crate::pull::{Broken, Pull};
@@ -44,7 +44,7 @@ enum Way {
     Closed,
     Consumer(Box<Open>),
     /// One by one.
-    Fetched(VecDeque<Stored>),
+    Fetched(VecDeque<Raw>),
 }
 
 struct Open {
@@ -56,7 +56,7 @@ struct Open {
 /// A record, and what the consumer says beside it.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    pub(crate) record: Stored,
+    pub(crate) record: Raw,
     /// Records that the server still holds behind this one; 0 where that is not known.
     pub(crate) pending: u64,
     pub(crate) acknowledge: Option<Subject>,
@@ -154,8 +154,9 @@ impl Records {
         config.deliver_policy = async_nats::jetstream::consumer::DeliverPolicy::ByStartSequence {
             start_sequence: self.after + 1,
         };
-        if let (Some(name), true) = (&mut config.name, self.opened > 0) {
-            name.push_str(&format!("-{}", self.opened));
+        if self.opened > 0 {
+            // Consumers never share a name.
+            config.name = config.name.map(|name| format!("{name}-{}", self.opened));
         }
         self.opened += 1;
         let apart = self.log.connection.apart().await.map_err(failed)?;
@@ -217,7 +218,7 @@ impl Records {
         let message = message.message;
         let headers = message.headers.unwrap_or_default();
         Ok(Taken {
-            record: Stored {
+            record: Raw {
                 sequence,
                 subject: message.subject.into_string(),
                 stored_at,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use schemas::{Partition, Position, Timestamp};
 
 use crate::events::{committed_at, hash_of, position_of};
-use crate::fetch::{Stored, Wanted};
+use crate::fetch::{Raw, Wanted};
 use crate::pull::INACTIVE_MAX;
 use crate::records::{Interrupted, Records};
 use crate::streams::{COMMANDS, EVENTS, command_subject, event_subject};
@@ -34,15 +34,15 @@ pub struct Scanned {
     headers: HeaderMap,
 }
 
-impl From<Stored> for Scanned {
-    fn from(stored: Stored) -> Self {
+impl From<Raw> for Scanned {
+    fn from(raw: Raw) -> Self {
         Self {
-            sequence: stored.sequence,
-            stored_at: stored.stored_at,
-            body: stored.body,
-            block: stored.block,
-            unreadable: stored.headers.as_ref().err().copied(),
-            headers: stored.headers.unwrap_or_default(),
+            sequence: raw.sequence,
+            stored_at: raw.stored_at,
+            body: raw.body,
+            block: raw.block,
+            unreadable: raw.headers.as_ref().err().copied(),
+            headers: raw.headers.unwrap_or_default(),
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct Config {
     pub renewal: Duration,
     /// How often processors look for each other and for free partitions.
     pub assignment: Duration,
+    /// After this time without an answer of the log a processor leaves its partitions to others.
+    pub log_patience: Duration,
     /// Shortest and longest pause after a failure.
     pub pause_min: Duration,
     pub pause_max: Duration,
@@ -54,6 +56,7 @@ impl Default for Config {
             lease: Duration::from_secs(6),
             renewal: Duration::from_secs(2),
             assignment: Duration::from_secs(1),
+            log_patience: Duration::from_secs(3),
             pause_min: Duration::from_millis(50),
             pause_max: Duration::from_secs(2),
             conflicts_max: 20,

@@ -3,6 +3,7 @@
 //! Invariant: balances, outcomes and the position in the log move in one transaction, and only while this
 //! process's epoch is the partition's epoch.
 
+mod adopt;
 mod assign;
 mod commit;
 mod config;

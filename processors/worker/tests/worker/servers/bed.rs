@@ -6,7 +6,7 @@ use async_nats::jetstream::{self, consumer::PullConsumer};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use stack::testing;
+use stack::testing::{self, Proxy};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -75,8 +75,13 @@ impl Servers {
 
     /// Starts the role; [`Role::stop`] gives its partitions back.
     pub(crate) fn process(&self, config: Config) -> Role {
+        self.process_over(self.log.clone(), config)
+    }
+
+    /// The same, over a connection to the log of its own.
+    pub(crate) fn process_over(&self, log: streams::Log, config: Config) -> Role {
         let connections = Connections {
-            log: self.log.clone(),
+            log,
             database: self.pool.clone(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         };
@@ -100,6 +105,16 @@ impl Servers {
     /// With user and password.
     pub(crate) fn url(&self) -> String {
         self.nats.url()
+    }
+
+    /// A proxy in front of nats-server, and the log through it.
+    pub(crate) async fn proxy(&self) -> (Proxy, streams::Log) {
+        let url = self.url();
+        let (login, address) = url.split_once('@').unwrap();
+        let proxy = Proxy::start(address.to_owned()).await.unwrap();
+        let url = format!("{login}@{}", proxy.address());
+        let connection = streams::connect(&url, "through a proxy").await.unwrap();
+        (proxy, streams::Log::open(connection).await.unwrap())
     }
 
     pub(crate) fn jetstream(&self) -> jetstream::Context {

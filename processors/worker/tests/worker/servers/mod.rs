@@ -1,5 +1,6 @@
 //! Real servers, and what only they can show.
 
+mod adopt;
 mod bed;
 mod blocked;
 mod dlq;
@@ -7,5 +8,6 @@ mod hostile;
 mod locks;
 mod plans;
 mod poison;
+mod unreachable;
 
 pub(crate) use bed::{LEDGER, Servers};
