@@ -4,6 +4,7 @@
 //! acknowledgement says so.
 
 mod append;
+mod args;
 mod connect;
 mod dead_letters;
 mod durability;
@@ -19,6 +20,7 @@ mod scan;
 mod streams;
 
 pub use append::{AppendError, CommandRecord, RecordIds};
+pub use args::Args;
 pub use connect::{SERVER_VERSION_MIN, connect};
 pub use dead_letters::DeadLetterRecord;
 pub use durability::{Durability, durability};
