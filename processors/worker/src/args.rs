@@ -4,9 +4,6 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
 
 use crate::{Config, Failpoint};
 
@@ -34,7 +31,7 @@ impl Args {
             config.batch_commands_max = commands.get();
         }
         if let Some(commits) = self.commits_in_flight {
-            config.commits_in_flight = Arc::new(Semaphore::new(commits.get()));
+            config.commits_in_flight = commits.get();
         }
         config
     }

@@ -10,9 +10,9 @@ use sqlx::{PgPool, Row};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::hold::{Ended, hold};
+use crate::hold::{Ended, Processor, hold};
 use crate::postgres::Postgres;
-use crate::{Config, Error, metrics};
+use crate::{Error, metrics};
 
 /// How many of `partitions` the process `owner` should hold: all shares within one of each other.
 pub(crate) fn share(live: &[String], owner: &str, partitions: usize) -> usize {
@@ -26,10 +26,7 @@ pub(crate) fn share(live: &[String], owner: &str, partitions: usize) -> usize {
 
 /// The partitions of this process.
 pub(crate) struct Assignment {
-    pub(crate) store: Postgres,
-    pub(crate) log: streams::Log,
-    pub(crate) config: Config,
-    pub(crate) owner: String,
+    processor: Processor<Postgres, streams::Log>,
     held: BTreeMap<Partition, Holding>,
 }
 
@@ -45,12 +42,9 @@ struct View {
 }
 
 impl Assignment {
-    pub(crate) fn new(store: Postgres, log: streams::Log, config: Config, owner: String) -> Self {
+    pub(crate) fn new(processor: Processor<Postgres, streams::Log>) -> Self {
         Self {
-            store,
-            log,
-            config,
-            owner,
+            processor,
             held: BTreeMap::new(),
         }
     }
@@ -58,13 +52,19 @@ impl Assignment {
     /// Holds this process's share until `shutdown`, then gives everything back.
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
-            match look(&self.store.pool, &self.owner, self.config.lease).await {
+            let Processor {
+                store,
+                owner,
+                config,
+                ..
+            } = &self.processor;
+            match look(&store.pool, owner, config.lease).await {
                 Ok(view) => self.adjust(&view),
                 Err(error) => tracing::warn!(error = %error.chain(), "partitions stay as they are"),
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(self.config.assignment) => {}
+                () = tokio::time::sleep(self.processor.config.assignment) => {}
             }
         }
         self.give_back().await;
@@ -72,7 +72,8 @@ impl Assignment {
 
     fn adjust(&mut self, view: &View) {
         self.held.retain(|_, holding| !holding.task.is_finished());
-        let share = share(&view.live, &self.owner, usize::from(self.log.partitions()));
+        let Processor { owner, log, .. } = &self.processor;
+        let share = share(&view.live, owner, usize::from(log.partitions()));
         let working = self
             .held
             .values()
@@ -102,12 +103,8 @@ impl Assignment {
     fn start(&mut self, partition: Partition) {
         tracing::info!(%partition, "taking the partition");
         let release = CancellationToken::new();
-        let (store, log, config) = (self.store.clone(), self.log.clone(), self.config.clone());
-        let (owner, released) = (self.owner.clone(), release.clone());
-        let task =
-            tokio::spawn(
-                async move { hold(&store, &log, &config, &owner, partition, &released).await },
-            );
+        let (processor, released) = (self.processor.clone(), release.clone());
+        let task = tokio::spawn(async move { hold(&processor, partition, &released).await });
         self.held.insert(partition, Holding { release, task });
     }
 
@@ -122,13 +119,13 @@ impl Assignment {
                 }
             }
         };
-        if tokio::time::timeout(self.config.shutdown, all)
+        if tokio::time::timeout(self.processor.config.shutdown, all)
             .await
             .is_err()
         {
             tracing::warn!("partitions were not given back in time; their leases run out");
         }
-        if let Err(error) = leave(&self.store.pool, &self.owner).await {
+        if let Err(error) = leave(&self.processor.store.pool, &self.processor.owner).await {
             tracing::warn!(error = %error.chain(), "other processors will notice by the lease");
         }
     }

@@ -3,6 +3,8 @@
 //! Invariant: balances, outcomes and the position in the log move in one transaction, and only while this
 //! process's epoch is the partition's epoch.
 
+mod accounts;
+mod apply;
 mod args;
 mod assign;
 mod commit;
@@ -21,6 +23,8 @@ mod publish;
 mod role;
 mod seam;
 mod takeover;
+pub mod times;
+mod turns;
 mod work;
 
 pub use args::Args;
@@ -32,8 +36,10 @@ pub use role::{Connections, run};
 
 /// The parts that the simulation drives directly.
 pub mod simulation {
+    pub use crate::accounts::{AccountWrite, Entry, account_writes};
     pub use crate::commit::Commit;
-    pub use crate::hold::{Ended, hold};
+    pub use crate::hold::{Ended, Processor, hold};
     pub use crate::postgres::Postgres;
     pub use crate::seam::{Advance, Feed, Lease, Log, Row, Store, Transaction};
+    pub use crate::turns::Turns;
 }

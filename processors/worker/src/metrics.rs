@@ -108,7 +108,7 @@ pub fn describe() {
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
 pub(crate) fn limits(config: &Config) {
     gauge!(BATCH_COMMANDS_MAX).set(config.batch_commands_max as f64);
-    gauge!(COMMITS_IN_FLIGHT_MAX).set(config.commits_in_flight.available_permits() as f64);
+    gauge!(COMMITS_IN_FLIGHT_MAX).set(config.commits_in_flight as f64);
 }
 
 pub(crate) fn committed(commit: &Commit, records: usize, took: Duration, oldest: Timestamp) {

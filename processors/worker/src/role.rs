@@ -7,7 +7,9 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::assign::{Assignment, create_partitions};
+use crate::hold::Processor;
 use crate::postgres::Postgres;
+use crate::turns::Turns;
 use crate::{Config, Error};
 
 /// What the role works with; `database` has [`crate::session_options`].
@@ -42,7 +44,13 @@ pub async fn run(
     };
     let owner = owner();
     tracing::info!(owner, "processing");
-    let assignment = Assignment::new(store, connections.log, config, owner);
+    let assignment = Assignment::new(Processor {
+        turns: Turns::new(config.commits_in_flight),
+        store,
+        log: connections.log,
+        config,
+        owner,
+    });
     assignment.run(&shutdown).await;
     Ok(())
 }

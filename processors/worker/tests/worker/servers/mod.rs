@@ -2,6 +2,7 @@
 
 mod bed;
 mod blocked;
+mod held;
 mod locks;
 mod plans;
 mod poison;
