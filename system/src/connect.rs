@@ -28,11 +28,12 @@ pub async fn create_log(url: &str, settings: &streams::Settings) -> anyhow::Resu
     Ok(streams::Log::create(connection, settings).await?)
 }
 
-/// Postgres for the API: a statement that nobody waits for any more ends.
+/// Postgres for the API: a statement ends just before its client is told that it took too long, so that no connection
+/// is busy with what nobody waits for.
 pub async fn open_api_database(url: &str) -> anyhow::Result<PgPool> {
     let options = options(url)?
         .application_name("sluice ingest")
-        .options([("statement_timeout", "5s"), ("jit", "off")]);
+        .options([("statement_timeout", "2900ms"), ("jit", "off")]);
     pool(options, 16).await
 }
 
