@@ -9,6 +9,7 @@ mod dead_letters;
 mod durability;
 mod error;
 mod events;
+mod headers;
 mod identity;
 mod lines;
 mod log;

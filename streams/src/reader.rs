@@ -17,6 +17,7 @@ use schemas::{Partition, Timestamp};
 
 use crate::append::{COMMAND_SCHEMA, REPLY_HEADER, SCHEMA_HEADER};
 use crate::error::Source;
+use crate::headers::block;
 use crate::identity::timestamp;
 use crate::log::get_stream_no_info;
 use crate::pull::{INACTIVE_MAX, Pull};
@@ -37,11 +38,18 @@ pub struct Record {
     /// The `Nats-Msg-Id`.
     pub id: Option<String>,
     pub reply_to: Option<ReplyTo>,
+    /// The header block; its names in alphabetical order.
+    pub headers: Bytes,
     /// Records of this partition that the server still holds behind this one.
     pub pending: u64,
 }
 
 impl Record {
+    /// Whether it has the headers that ingest gives its records.
+    pub fn is_ours(&self) -> bool {
+        self.schema.is_some() && self.id.is_some()
+    }
+
     /// Whether the record says to be of a schema that is not known here.
     pub fn unknown_schema(&self) -> Option<&str> {
         self.schema
@@ -173,6 +181,7 @@ impl Reader {
             schema: header(SCHEMA_HEADER),
             id: header("Nats-Msg-Id"),
             reply_to: header(REPLY_HEADER).and_then(|subject| ReplyTo::parse(&subject)),
+            headers: message.headers.as_ref().map(block).unwrap_or_default(),
             pending,
             body: message.message.payload,
         };

@@ -14,12 +14,12 @@ use schemas::{IdempotencyKey, RawTransfer, Shape, Transfer, TransferId, Transfer
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::answers::{Answer, answers};
+use crate::answers::{Answer, Told, answers};
 use crate::api::Api;
 use crate::append::{Manner, Outcomes, WhenFull};
-use crate::keyring::Ledger;
+use crate::keyring::{Key, Ledger};
 use crate::problem::{Problem, ProblemBody};
-use crate::request::{NdjsonBytes, RequestId, Wait, Writer, preferred_wait, traceparent};
+use crate::request::{Asked, NdjsonBytes, RequestId, Wait, Writer, preferred_wait};
 use crate::respond;
 use crate::submission::{Submission, submit};
 
@@ -100,10 +100,9 @@ pub(crate) async fn create(
             Outcomes::Unwanted
         },
         when_full: WhenFull::Wait,
-        traceparent: traceparent(&headers),
     };
     let lines = lines(&body, api.limits.batch_lines_max)?;
-    let answers = send(&api, &key.ledger, &lines, manner, wait).await;
+    let answers = send(&api, &key, &lines, key.asks(&headers), manner, wait).await;
     let body = write(&lines, &answers, wait, request_id.as_str());
     let mut response = respond::of_type(NDJSON, StatusCode::OK, body);
     respond::accepted(&api, &mut response);
@@ -136,14 +135,15 @@ fn lines(body: &Bytes, lines_max: usize) -> Result<Vec<(usize, &[u8])>, Problem>
 
 async fn send(
     api: &Api,
-    ledger: &Ledger,
+    key: &Key,
     lines: &[(usize, &[u8])],
+    asked: Asked,
     manner: Manner,
     wait: Option<Wait>,
 ) -> Vec<Result<Answer, Problem>> {
     let mut submitted = Vec::with_capacity(lines.len());
     for (_, line) in lines {
-        submitted.push(submit_line(api, ledger, line, manner.clone()).await);
+        submitted.push(submit_line(api, &key.ledger, line, asked.clone(), manner).await);
     }
     let mut placed = Vec::with_capacity(submitted.len());
     for submission in submitted {
@@ -152,13 +152,14 @@ async fn send(
             Err(problem) => Err(problem),
         });
     }
-    answers(api, ledger, placed, wait.map(|wait| wait.until)).await
+    answers(api, &key.ledger, placed, wait.map(|wait| wait.until)).await
 }
 
 async fn submit_line(
     api: &Api,
     ledger: &Ledger,
     line: &[u8],
+    asked: Asked,
     manner: Manner,
 ) -> Result<Submission, Problem> {
     let raw = RawTransfer::parse(line, Shape::Line)?;
@@ -171,7 +172,7 @@ async fn submit_line(
     };
     let idempotency_key = IdempotencyKey::parse(&idempotency_key.0)?;
     let order = raw.validate(idempotency_key, &ledger.units)?;
-    submit(api, ledger, order, manner).await
+    submit(api, ledger, order, asked, manner).await
 }
 
 fn write(
@@ -184,10 +185,10 @@ fn write(
     for ((line, _), answer) in lines.iter().zip(answers) {
         let answer = match answer {
             Ok(Answer {
-                transfer,
+                transfer: Told::Decided(transfer),
                 is_replay,
                 ..
-            }) if wait.is_some() && respond::is_decided(transfer) => BatchAnswer::Decided {
+            }) if wait.is_some() => BatchAnswer::Decided {
                 line: *line,
                 replayed: *is_replay,
                 transfer,
@@ -198,9 +199,9 @@ fn write(
                 ..
             }) => BatchAnswer::Accepted {
                 line: *line,
-                idempotency_key: &transfer.idempotency_key,
-                status: transfer.status,
-                id: transfer.id,
+                idempotency_key: &transfer.order().idempotency_key,
+                status: transfer.status(),
+                id: transfer.id(),
                 replayed: *is_replay,
             },
             Err(problem) => BatchAnswer::Refused {

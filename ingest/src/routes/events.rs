@@ -93,11 +93,11 @@ async fn read(
         let room = limit - data.len();
         let place = match events.get(room) {
             // The rest of the stretch is for the next page.
-            Some(_) => place_of(&events[room - 1]),
+            Some(_) => place_of(&events[room - 1].1),
             None => window.stretch.last,
         };
         events.truncate(room);
-        data.extend(events.iter().map(json));
+        data.extend(events.iter().map(|(encoder, event)| json(*encoder, event)));
         cursor.places.insert(partition, place);
         cursor.first = partition + 1;
         behind.push_back((partition, applied));
@@ -116,9 +116,10 @@ fn place_of(event: &Event) -> Place {
     }
 }
 
-fn json(event: &Event) -> Box<RawValue> {
+/// As it stands on the log.
+fn json(encoder: Encoder, event: &Event) -> Box<RawValue> {
     let mut line = Vec::with_capacity(512);
-    event.encode(Encoder::NEWEST, &mut line);
+    event.encode(encoder, &mut line);
     let line = String::from_utf8(line).expect("JSON is UTF-8");
     RawValue::from_string(line.trim_end().to_owned()).expect("an event is JSON")
 }

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use schemas::{
-    Account, AccountId, AccountRefused, AccountStatus, Currency, DeadLettered, Event, KeyReused,
-    LedgerName, LinePosition, Metadata, Money, Outcome, Partition, Position, RefusalReason,
-    Replayed, Timestamp, Transfer, TransferStatus, partition_of,
+    Account, AccountId, AccountRefused, AccountStatus, Actor, After, Amount, Currency,
+    DeadLettered, Event, Funds, KeyReused, LedgerName, LinePosition, Metadata, Money, Outcome,
+    Partition, Position, Refusal, RefusalReason, Replayed, Seen, Timestamp, Transfer,
+    TransferOrder, Verdict, partition_of,
 };
 use serde_json::{Value, json};
 use streams::{Reply, ReplyTo};
@@ -36,6 +37,7 @@ async fn decide_first(api: &Api, account: &str, decide: impl Fn(&Value) -> Outco
             },
             ledger: Some(LedgerName::parse("demo").unwrap()),
             decided_at: Timestamp::from_nanoseconds(7),
+            actor: Some(Actor::Nats),
             outcome: decide(&serde_json::from_slice(command).unwrap()),
         };
         event.encode(schemas::Encoder::NEWEST, &mut events);
@@ -51,27 +53,31 @@ async fn decide_first(api: &Api, account: &str, decide: impl Fn(&Value) -> Outco
 
 fn posted(command: &Value) -> Transfer {
     let account = |field: &str| AccountId::parse(command[field].as_str().unwrap()).unwrap();
-    let usd = |minor| Money { minor, exponent: 2 };
+    let after = |balance| After {
+        version: 1,
+        balance,
+    };
     Transfer {
         id: schemas::TransferId::from_bytes([1; 16]),
-        status: TransferStatus::Posted,
-        reason: None,
-        detail: None,
-        debit_account: account("debit_account"),
-        credit_account: account("credit_account"),
-        amount: usd(100),
-        currency: Currency::parse("USD").unwrap(),
-        description: None,
-        metadata: None::<Metadata>,
-        idempotency_key: schemas::IdempotencyKey::parse("k").unwrap(),
+        order: TransferOrder {
+            idempotency_key: schemas::IdempotencyKey::parse("k").unwrap(),
+            debit_account: account("debit_account"),
+            credit_account: account("credit_account"),
+            amount: Amount::from_minor(100).unwrap(),
+            currency: Currency::parse("USD").unwrap(),
+            exponent: 2,
+            description: None,
+            metadata: None::<Metadata>,
+        },
         accepted_at: Timestamp::default(),
-        decided_at: Some(Timestamp::from_nanoseconds(7)),
+        decided_at: Timestamp::from_nanoseconds(7),
         partition: Partition(0),
         position: Position::new(0, 1),
-        debit_version: Some(1),
-        credit_version: Some(1),
-        debit_balance_after: Some(usd(0)),
-        credit_balance_after: Some(usd(100)),
+        actor: Some(Actor::Nats),
+        verdict: Verdict::Posted {
+            debit: after(0),
+            credit: after(100),
+        },
     }
 }
 
@@ -90,20 +96,36 @@ async fn waited(decide: impl Fn(&Value) -> Outcome) -> Answer {
 
 #[tokio::test]
 async fn a_waiting_client_hears_whatever_was_decided() {
-    let answer = waited(|command| Outcome::Posted(posted(command))).await;
+    let answer = waited(|command| Outcome::Decided(posted(command))).await;
     assert_eq!(answer.expect(200)["status"], "posted");
     assert_eq!(answer.header("preference-applied"), "wait=15");
     assert_eq!(answer.header("idempotent-replayed"), "");
 
     let refused = |command: &Value| {
-        Outcome::Refused(Transfer {
-            status: TransferStatus::Refused,
-            reason: Some(RefusalReason::InsufficientFunds),
+        Outcome::Decided(Transfer {
+            verdict: Verdict::Refused {
+                refusal: Refusal {
+                    reason: RefusalReason::InsufficientFunds,
+                    detail: "account alice has 5.00 and may not fall below 4.50".to_owned(),
+                },
+                seen: Some(Seen {
+                    version: 3,
+                    funds: Some(Funds {
+                        balance: 500,
+                        min_balance: Some(450),
+                    }),
+                }),
+            },
             ..posted(command)
         })
     };
     let answer = waited(refused).await;
-    assert_eq!(answer.expect(200)["reason"], "insufficient_funds");
+    let refusal = answer.expect(200);
+    assert_eq!(refusal["reason"], "insufficient_funds");
+    assert_eq!(refusal["balance_seen"], "5.00");
+    assert_eq!(refusal["version_seen"], 3);
+    assert_eq!(refusal["min_balance_seen"], "4.50");
+    assert_eq!(refusal["actor"], "nats");
 
     let replayed = |command: &Value| {
         let transfer = posted(command);
@@ -142,7 +164,7 @@ async fn a_batch_that_waits_shows_its_transfers() {
     let body = line.to_string();
     let (answer, ()) = tokio::join!(
         api.post("/v1/transfers/batch", &[("prefer", "wait=15")], &body),
-        decide_first(&api, "alice", |command| Outcome::Posted(posted(command)))
+        decide_first(&api, "alice", |command| Outcome::Decided(posted(command)))
     );
     let line = answer.expect(200);
     assert_eq!(line["status"], "posted");

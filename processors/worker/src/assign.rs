@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::Partition;
+use schemas::{Encoder, Partition};
 use sqlx::{PgPool, Row};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub(crate) struct Assignment {
     pub(crate) log: streams::Log,
     pub(crate) config: Config,
     pub(crate) owner: String,
+    /// A program with a newer encoder or newer rules commits.
+    is_outdated: bool,
     held: BTreeMap<Partition, Holding>,
 }
 
@@ -39,6 +41,7 @@ struct Holding {
 }
 
 /// What Postgres shows of processors and partitions.
+#[derive(Default)]
 struct View {
     live: Vec<String>,
     free: Vec<Partition>,
@@ -51,6 +54,7 @@ impl Assignment {
             log,
             config,
             owner,
+            is_outdated: false,
             held: BTreeMap::new(),
         }
     }
@@ -58,7 +62,7 @@ impl Assignment {
     /// Holds this process's share until `shutdown`, then gives everything back.
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
-            match look(&self.store.pool, &self.owner, self.config.lease).await {
+            match self.look().await {
                 Ok(view) => self.adjust(&view),
                 Err(error) => tracing::warn!(error = %error.chain(), "partitions stay as they are"),
             }
@@ -68,6 +72,30 @@ impl Assignment {
             }
         }
         self.give_back().await;
+    }
+
+    /// What Postgres shows; nothing to take, and us not among those who share, once a newer program commits.
+    async fn look(&mut self) -> Result<View, Error> {
+        let (encoder, rules) = journal::newest_versions(&self.store.pool)
+            .await
+            .map_err(|error| Error::unavailable("looking who commits", error))?;
+        let was_outdated = self.is_outdated;
+        self.is_outdated = encoder > Encoder::NEWEST.number() || rules > ledger::RULES;
+        metrics::outdated(self.is_outdated);
+        if !self.is_outdated {
+            return look(&self.store.pool, &self.owner, self.config.lease).await;
+        }
+        if !was_outdated {
+            tracing::error!(
+                encoder,
+                rules,
+                "a newer program commits here (this one knows encoder {} and rules {}): no partition is taken, run a newer program",
+                Encoder::NEWEST.number(),
+                ledger::RULES
+            );
+            leave(&self.store.pool, &self.owner).await?;
+        }
+        Ok(View::default())
     }
 
     fn adjust(&mut self, view: &View) {

@@ -308,7 +308,12 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
             }
         })
         .await?;
-        let Slot::Command { body, recorded_at } = work.slots[place].clone() else {
+        let Slot::Command {
+            body,
+            headers,
+            recorded_at,
+        } = work.slots[place].clone()
+        else {
             unreachable!("a dead letter was tried as a command");
         };
         let number = work.slots[..place]
@@ -327,6 +332,8 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
                 Order::Account(..) => None,
             },
             ledger: Some((item.ledger, item.ledger_name)),
+            actor: item.actor,
+            headers,
             reason: "cannot_be_committed".to_owned(),
             detail: shorten(why),
             body,

@@ -62,6 +62,7 @@ impl Work {
                     self.batch.items.push(*item);
                     self.slots.push(Slot::Command {
                         body: text,
+                        headers: decoded.headers.clone(),
                         recorded_at: decoded.stored_at,
                     });
                 }

@@ -56,7 +56,6 @@ impl System {
             body: body.into(),
             count: 1,
             reply_to: None,
-            traceparent: None,
         };
         self.log.append(&record).await.unwrap();
     }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: as many rows are written as were decided.
 
+use journal::Decided;
 use ledger::{AccountKey, AccountRow};
 use schemas::{Metadata, Outcome};
 
@@ -59,7 +60,7 @@ impl Batch {
         let mut rewritten: Vec<_> = commit
             .events
             .iter()
-            .filter_map(|(ledger, event)| match &event.outcome {
+            .filter_map(|Decided { ledger, event, .. }| match &event.outcome {
                 Outcome::AccountChanged(account)
                 | Outcome::AccountFrozen(account)
                 | Outcome::AccountUnfrozen(account)

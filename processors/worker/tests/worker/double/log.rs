@@ -204,6 +204,7 @@ impl Feed {
             body: stored.record.body,
             schema: stored.record.schema,
             id: stored.record.id,
+            headers: bytes::Bytes::new(),
             reply_to: stored.record.reply_to,
             pending: delivery.pending,
         }))

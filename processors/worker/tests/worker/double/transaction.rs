@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use journal::{CommitRow, DeadLetter};
+use journal::{CommitRow, DeadLetter, Decided};
 use ledger::{AccountRow, Reads, Rows};
 use rand::RngExt as _;
 use schemas::{Outcome, Timestamp, Transfer};
@@ -83,7 +83,7 @@ impl Transaction {
         let mut decided: Vec<&Transfer> = transfers(commit).collect();
         decided.sort_unstable_by_key(|transfer| transfer.id);
         for transfer in decided {
-            if transfer.description.as_deref() == Some(POISON) {
+            if transfer.order.description.as_deref() == Some(POISON) {
                 return Err(Error::Poison("refused by a constraint".to_owned()));
             }
             let lock = Lock::Key(transfer.id);
@@ -179,7 +179,7 @@ impl World {
             let before = tables.transfers.insert(transfer.id, transfer.clone());
             assert_eq!(before, None, "a key is taken once");
         }
-        for (_, event) in &commit.events {
+        for Decided { event, .. } in &commit.events {
             let before = tables.outcomes.insert(event.at, event.clone());
             assert_eq!(before, None, "a line is decided once");
         }
@@ -194,6 +194,8 @@ impl World {
             first_position: record.first_position,
             position: record.position,
             encoder: record.encoder,
+            rules: ledger::RULES,
+            serial: None,
             commands: record.count,
             previous_hash: record.previous_hash,
             hash: record.hash,
@@ -207,8 +209,8 @@ fn transfers(commit: &Commit) -> impl Iterator<Item = &Transfer> {
     commit
         .events
         .iter()
-        .filter_map(|(_, event)| match &event.outcome {
-            Outcome::Posted(transfer) | Outcome::Refused(transfer) => Some(transfer),
+        .filter_map(|decided| match &decided.event.outcome {
+            Outcome::Decided(transfer) => Some(transfer),
             _ => None,
         })
 }

@@ -1,11 +1,11 @@
 //! Commands, and the commits that follow from them.
 
 use bytes::Bytes;
-use journal::{DeadLetter, Lines, link};
+use journal::{DeadLetter, Decided, Lines, link};
 use ledger::{Batch, Decision, Item};
 use schemas::{
-    Command, DeadLettered, Encoder, Event, LedgerName, LinePosition, Outcome, Partition, Position,
-    Timestamp, Units,
+    Actor, Command, DeadLettered, Encoder, Event, KeyId, LedgerName, LinePosition, Outcome,
+    Partition, Position, Timestamp, Units,
 };
 use streams::EventRecord;
 use worker::Error;
@@ -31,6 +31,7 @@ pub(super) fn batch(partition: Partition, position: u64, lines: &[&str]) -> Batc
             ledger: 1,
             ledger_name: ledger_name.clone(),
             accepted_at: Timestamp::from_nanoseconds(ACCEPTED_AT),
+            actor: Actor::Key(KeyId::parse("4f2a").unwrap()),
             order: command.order,
         }
     };
@@ -61,6 +62,8 @@ pub(super) fn dead_letter(batch: &Batch, body: &'static [u8], named: bool) -> De
         recorded_at: Timestamp::from_nanoseconds(ACCEPTED_AT + 2),
         ledger: named.then(|| (1, last.ledger_name.clone())),
         transfer_id: None,
+        actor: Actor::Nats,
+        headers: Bytes::from_static(b"NATS/1.0\r\nA: b\r\n\r\n"),
         reason: "json_malformed".to_owned(),
         detail: "no JSON: \u{fffd}".to_owned(),
         body: Bytes::from_static(body),
@@ -92,15 +95,21 @@ pub(super) fn commit_of(
     previous_hash: [u8; 32],
 ) -> Commit {
     let decided = batch.items.iter().zip(decision.outcomes);
-    let mut events: Vec<(Option<i32>, Event)> = decided
+    let mut events: Vec<Decided> = decided
         .map(|(item, (decided_at, outcome))| {
             let event = Event {
                 at: item.at,
                 ledger: Some(item.ledger_name.clone()),
                 decided_at,
+                actor: Some(item.actor.clone()),
                 outcome,
             };
-            (Some(item.ledger), event)
+            let is_transfer = matches!(event.outcome, Outcome::Decided(_) | Outcome::Replayed(_));
+            Decided {
+                ledger: Some(item.ledger),
+                command: (!is_transfer).then(|| format!("{}", item.at).into()),
+                event,
+            }
         })
         .collect();
     events.extend(dead.iter().map(|letter| {
@@ -108,14 +117,19 @@ pub(super) fn commit_of(
             at: letter.at,
             ledger: letter.ledger.as_ref().map(|(_, name)| name.clone()),
             decided_at: now,
+            actor: Some(letter.actor.clone()),
             outcome: Outcome::DeadLettered(DeadLettered {
                 reason: letter.reason.clone(),
                 detail: letter.detail.clone(),
             }),
         };
-        (letter.ledger.as_ref().map(|(number, _)| *number), event)
+        Decided {
+            ledger: letter.ledger.as_ref().map(|(number, _)| *number),
+            command: None,
+            event,
+        }
     }));
-    let lines = Lines::encode(Encoder::NEWEST, events.iter().map(|(_, event)| event));
+    let lines = Lines::encode(Encoder::NEWEST, events.iter().map(|decided| &decided.event));
     let position = batch.items[0].at.position;
     Commit {
         lease,

@@ -205,7 +205,11 @@ async fn every_kind_of_outcome_is_read_back_as_it_was_written(bench: impl Bench)
         );
         assert_eq!(store.last_commit(FIRST).await.unwrap(), Some(commit));
         let (events, dead_letters) = store.journal(FIRST, &commit).await.unwrap();
-        let expected: Vec<Event> = written.events.into_iter().map(|(_, event)| event).collect();
+        let expected: Vec<Event> = written
+            .events
+            .into_iter()
+            .map(|decided| decided.event)
+            .collect();
         assert_eq!(events, expected);
         assert_eq!(dead_letters, [DeadLetter::to_record(&dead)]);
         assert_eq!(rebuild(FIRST, &commit, &events).unwrap(), written.record);
@@ -268,7 +272,7 @@ async fn a_key_that_another_partition_took_meanwhile_is_a_conflict(bench: impl B
     let written = write(&mut again, second, &there, None, [0; 32])
         .await
         .unwrap();
-    assert_eq!(written.events[0].1.outcome.kind(), EventKind::KeyReused);
+    assert_eq!(written.events[0].event.outcome.kind(), EventKind::KeyReused);
     again.commit().await.unwrap();
 }
 
