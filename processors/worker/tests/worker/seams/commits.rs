@@ -16,7 +16,7 @@ use crate::servers::LEDGER;
 pub(super) const ACCEPTED_AT: i64 = 1_795_000_000_123_456_789;
 
 /// Commands at one position of a partition.
-pub(super) fn batch(partition: Partition, position: u64, lines: &[&str]) -> Batch {
+pub(crate) fn batch(partition: Partition, position: u64, lines: &[&str]) -> Batch {
     let ledger_name = LedgerName::parse(LEDGER).unwrap();
     let item = |(line, text): (u32, &&str)| {
         let text = text.replacen('{', &format!(r#"{{"ledger":"{LEDGER}","#), 1);
@@ -41,7 +41,7 @@ pub(super) fn batch(partition: Partition, position: u64, lines: &[&str]) -> Batc
 }
 
 /// The step from one position to the next.
-pub(super) fn step(from: u64, to: u64) -> Advance {
+pub(crate) fn step(from: u64, to: u64) -> Advance {
     Advance {
         previous: Position::new(0, from),
         next: Position::new(0, to),
@@ -71,7 +71,7 @@ pub(super) fn dead_letter(batch: &Batch, body: &'static [u8], named: bool) -> De
 }
 
 /// Loads, decides and writes, all but the COMMIT.
-pub(super) async fn write<T: Transaction>(
+pub(crate) async fn write<T: Transaction>(
     transaction: &mut T,
     lease: Lease,
     batch: &Batch,

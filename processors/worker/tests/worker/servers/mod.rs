@@ -5,5 +5,6 @@ mod blocked;
 mod locks;
 mod plans;
 mod poison;
+mod provenance;
 
 pub(crate) use bed::{LEDGER, Servers};
