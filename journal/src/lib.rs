@@ -10,6 +10,7 @@ mod commits;
 mod dead_letters;
 mod events;
 mod ledgers;
+mod source;
 mod transfers;
 
 pub use append::{AppendError, Decided, Entry, append};
@@ -19,6 +20,7 @@ pub use commits::{CommitRow, commit_at, commits_after, encoders_in, last_commit,
 pub use dead_letters::{DeadLetter, dead_letters_of};
 pub use events::{Place, Stretch, events_in, stored_outcome};
 pub use ledgers::{Ledger, Ledgers, ledgers};
+pub use source::{Link, Source, SourceError};
 pub use transfers::TransferRow;
 
 /// Whether Postgres answered, but with a row that no program of ours wrote.

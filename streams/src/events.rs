@@ -139,6 +139,51 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Sequence and position of the first event record of a partition after `sequence`, if there is one.
+    pub(crate) async fn next_event(
+        &self,
+        partition: Partition,
+        sequence: u64,
+    ) -> Result<Option<(u64, Option<Position>)>, Error> {
+        let stream = get_stream_no_info(&self.jetstream, EVENTS).await?;
+        let next = stream
+            .raw_message_builder()
+            .sequence(sequence + 1)
+            .next_by_subject(event_subject(partition))
+            .send()
+            .await;
+        match next {
+            Ok(message) => Ok(Some((message.sequence, position_of(&message.headers)))),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(source) => Err(Error::unavailable(
+                format!("looking for event records of partition {partition}"),
+                source,
+            )),
+        }
+    }
+}
+
+/// The commit that headers and body are of.
+pub(crate) fn event_record(
+    partition: Partition,
+    headers: &async_nats::HeaderMap,
+    body: &Bytes,
+) -> Option<EventRecord> {
+    let header = |name: &str| headers.get(name).map(async_nats::HeaderValue::as_str);
+    Some(EventRecord {
+        partition,
+        first_position: Position::from_number(header(FIRST_POSITION_HEADER)?.parse().ok()?),
+        position: position_of(headers)?,
+        count: header(COUNT_HEADER)?.parse().ok()?,
+        encoder: header(ENCODER_HEADER)?.parse().ok()?,
+        previous_hash: unhex(header(PREVIOUS_HASH_HEADER)?)?,
+        hash: hash_of(headers)?,
+        committed_at: committed_at(headers),
+        body: body.clone(),
+    })
+}
+
 pub(crate) fn hash_of(headers: &async_nats::HeaderMap) -> Option<[u8; 32]> {
     headers
         .get(HASH_HEADER)

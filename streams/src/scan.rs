@@ -13,7 +13,7 @@ use bytes::Bytes;
 use schemas::{Partition, Position, Timestamp};
 
 use crate::error::Source;
-use crate::events::{committed_at, hash_of, position_of};
+use crate::events::{EventRecord, committed_at, event_record, hash_of, position_of};
 use crate::identity::timestamp;
 use crate::log::get_stream;
 use crate::pull::{INACTIVE_MAX, Pull};
@@ -46,6 +46,11 @@ impl Scanned {
     /// When the processor's COMMIT of an event record returned; `None` for one that was made again later.
     pub fn committed_at(&self) -> Option<Timestamp> {
         committed_at(&self.headers)
+    }
+
+    /// The commit that an event record says it is; `None` where its headers are not those of one.
+    pub fn event_record(&self, partition: Partition) -> Option<EventRecord> {
+        event_record(partition, &self.headers, &self.body)
     }
 
     /// The last position in the headers of an event record.
@@ -84,6 +89,45 @@ impl Log {
     /// When the server does not answer or the stream is missing.
     pub async fn scan_events(&self, partition: Partition, sequence: u64) -> Result<Scan, Error> {
         self.scan(EVENTS, event_subject(partition), sequence).await
+    }
+
+    /// Event records of a partition behind a position: a scan without an end, which waits there.
+    ///
+    /// # Errors
+    /// When the server does not answer or the stream is missing.
+    pub async fn follow_events(
+        &self,
+        partition: Partition,
+        position: Position,
+    ) -> Result<Scan, Error> {
+        let subject = event_subject(partition);
+        let scan = self.scan(EVENTS, subject, 0).await?;
+        Ok(Scan {
+            after: self.events_up_to(partition, position, scan.last).await?,
+            last: u64::MAX,
+            ..scan
+        })
+    }
+
+    /// Sequence of the last event record that is not behind `position`, by bisection up to the sequence `last`: the
+    /// positions of a partition's records rise.
+    async fn events_up_to(
+        &self,
+        partition: Partition,
+        position: Position,
+        last: u64,
+    ) -> Result<u64, Error> {
+        let (mut low, mut high) = (0, last);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.next_event(partition, middle).await? {
+                Some((sequence, Some(found))) if sequence <= high && found <= position => {
+                    low = sequence;
+                }
+                _ => high = middle,
+            }
+        }
+        Ok(low)
     }
 
     async fn scan(

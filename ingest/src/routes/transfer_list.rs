@@ -151,7 +151,7 @@ async fn of_account(
     for (source, row) in &page.data {
         match source {
             Source::Posted => {
-                place.posted_below = row.transfer.version_of(account).unwrap_or_default()
+                place.posted_below = row.transfer.version_of(account).unwrap_or_default();
             }
             Source::RefusedDebit => place.refused_debit = Below::of(&row.transfer),
             Source::RefusedCredit => place.refused_credit = Below::of(&row.transfer),

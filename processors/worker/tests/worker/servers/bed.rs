@@ -27,7 +27,7 @@ pub(crate) struct Servers {
     pub(crate) log: streams::Log,
     pub(crate) client: async_nats::Client,
     /// Stopped when dropped.
-    _nats: stack::Nats,
+    pub(crate) nats: stack::Nats,
 }
 
 impl Servers {
@@ -63,7 +63,7 @@ impl Servers {
             admin,
             log,
             client,
-            _nats: nats,
+            nats,
         }
     }
 

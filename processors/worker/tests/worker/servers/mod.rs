@@ -6,5 +6,6 @@ mod locks;
 mod plans;
 mod poison;
 mod provenance;
+mod source;
 
 pub(crate) use bed::{LEDGER, Servers};

@@ -31,11 +31,15 @@ async fn append_ours(servers: &Servers, lines: &[String]) -> u64 {
     servers.log.append(&record).await.unwrap()
 }
 
-async fn texts(servers: &Servers, sql: &'static str) -> Vec<Option<String>> {
-    sqlx::query_scalar(sql)
+/// A column, with NULL as such.
+async fn texts(servers: &Servers, sql: &'static str) -> Vec<String> {
+    let rows: Vec<Option<String>> = sqlx::query_scalar(sql)
         .fetch_all(&servers.admin)
         .await
-        .unwrap()
+        .unwrap();
+    rows.into_iter()
+        .map(|text| text.unwrap_or("NULL".to_owned()))
+        .collect()
 }
 
 /// The lines on EVENTS.
@@ -50,94 +54,96 @@ async fn published(servers: &Servers) -> Vec<Value> {
     lines
 }
 
-#[tokio::test]
-async fn every_command_says_who_asked_and_is_believed_in_our_records_only() {
+fn by_key(line: &str) -> String {
+    with(line, "actor", "key:4f2a")
+}
+
+fn traced(line: &str) -> String {
+    with(line, "traceparent", TRACE)
+}
+
+/// A record with the headers of ingest and one without, decided.
+async fn asked() -> (Servers, Vec<String>) {
     let servers = Servers::start(1).await;
     let role = servers.process(Config::default());
-    let key = |line: &str| with(line, "actor", "key:4f2a");
-    let traced = |line: &str| with(line, "traceparent", TRACE);
     let ours = [
-        key(&open("world", true)),
+        by_key(&open("world", true)),
         with(&open("alice", false), "actor", "sluice"),
-        traced(&key(&open("bob", false))),
+        traced(&by_key(&open("bob", false))),
         open("carol", false),
-        key(&transfer("k1", "world", "alice", 5)),
+        by_key(&transfer("k1", "world", "alice", 5)),
         with(&transfer("k2", "world", "alice", 5), "actor", "root"),
         r#"{"actor":"key:4f2a","ledger":"sim"}"#.to_owned(),
     ];
     append_ours(&servers, &ours).await;
     let forged = [
-        key(&open("dave", false)),
+        by_key(&open("dave", false)),
         with(&transfer("k1", "world", "alice", 5), "actor", "key:other"),
-        key(&transfer("k3", "world", "alice", 5)),
-        key("{}"),
+        by_key(&transfer("k3", "world", "alice", 5)),
+        by_key("{}"),
     ];
     let last = servers.append(0, &forged).await;
     servers.applied(&[(0, last)]).await;
     role.stop().await;
+    (servers, [&ours[..], &forged[..]].concat())
+}
 
-    let some = |text: &str| Some(text.to_owned());
+#[tokio::test]
+async fn every_row_says_who_asked_and_a_line_is_believed_in_our_records_only() {
+    let (servers, lines) = asked().await;
     let transfers = "SELECT actor FROM transfers ORDER BY position, line";
     assert_eq!(
         texts(&servers, transfers).await,
-        [some("key:4f2a"), some("nats"), some("nats")]
+        ["key:4f2a", "nats", "nats"]
     );
     let outcomes = "SELECT actor FROM outcomes ORDER BY position, line";
     let expected = ["key:4f2a", "sluice", "key:4f2a", "nats", "nats", "nats"];
-    assert_eq!(texts(&servers, outcomes).await, expected.map(some));
+    assert_eq!(texts(&servers, outcomes).await, expected);
     let kept = "SELECT command FROM outcomes ORDER BY position, line";
-    let expected = [
-        Some(ours[0].clone()),
-        Some(ours[1].clone()),
-        Some(key(&open("bob", false))),
-        Some(ours[3].clone()),
-        Some(forged[0].clone()),
-        None,
-    ];
+    let bob = by_key(&open("bob", false));
+    // The last one is the replay.
+    let expected = [&lines[0], &lines[1], &bob, &lines[3], &lines[7], "NULL"];
     assert_eq!(texts(&servers, kept).await, expected);
     let dead = "SELECT actor FROM dead_letters ORDER BY position, line";
-    assert_eq!(
-        texts(&servers, dead).await,
-        [some("key:4f2a"), some("nats")]
-    );
+    assert_eq!(texts(&servers, dead).await, ["key:4f2a", "nats"]);
     let headers = "SELECT convert_from(headers, 'UTF8') FROM dead_letters ORDER BY position, line";
     let headers = texts(&servers, headers).await;
-    let ours = headers[0].as_deref().unwrap();
+    let ours = &headers[0];
     assert!(
         ours.starts_with("NATS/1.0\r\n") && ours.contains("Sluice-Schema: cmd.v1\r\n"),
         "{ours}"
     );
-    assert_eq!(headers[1].as_deref(), Some(""));
-
-    let told: Vec<(String, String)> = published(&servers)
-        .await
-        .iter()
-        .map(|event| {
-            (
-                event["actor"].to_string(),
-                event["data"]["actor"].to_string(),
-            )
-        })
-        .collect();
-    let told: Vec<(&str, &str)> = told
-        .iter()
-        .map(|(asked, first)| (asked.trim_matches('"'), first.trim_matches('"')))
-        .collect();
-    // The replay was asked for by somebody else than the transfer.
-    let replay = published(&servers)
-        .await
-        .into_iter()
-        .find(|event| event["type"] == "sluice.transfer.replayed.v1")
-        .unwrap();
-    assert_eq!(replay["actor"], "nats");
-    assert_eq!(replay["data"]["transfer"]["actor"], "key:4f2a");
-    assert_eq!(told[4], ("key:4f2a", "key:4f2a"));
-    assert_eq!(told[5], ("nats", "nats"));
+    assert_eq!(headers[1], "");
     let versions =
         "SELECT count(*) FROM commits WHERE encoder = 2 AND rules = 1 AND serial IS NOT NULL";
     let commits = servers.number("SELECT count(*) FROM commits").await;
     assert_eq!(servers.number(versions).await, commits);
 }
+
+#[tokio::test]
+async fn an_event_says_who_asked_for_its_command_and_its_transfer_who_asked_first() {
+    let (servers, _) = asked().await;
+    let events = published(&servers).await;
+    let expected = [
+        "key:4f2a", "sluice", "key:4f2a", "nats", "key:4f2a", "nats", "key:4f2a", "nats", "nats",
+        "nats", "nats",
+    ];
+    let told: Vec<&Value> = events.iter().map(|event| &event["actor"]).collect();
+    assert_eq!(told, expected);
+    assert_eq!(events[4]["data"]["actor"], "key:4f2a");
+    assert_eq!(events[5]["data"]["actor"], "nats");
+    // The replay was asked for by somebody else than the transfer.
+    assert_eq!(events[8]["type"], "sluice.transfer.replayed.v1");
+    assert_eq!(events[8]["data"]["transfer"]["actor"], "key:4f2a");
+    assert!(
+        events
+            .iter()
+            .all(|event| event.get("traceparent").is_none())
+    );
+}
+
+/// Key, balance, version and limit seen.
+type Refused = (String, Option<i64>, Option<i64>, Option<i64>);
 
 #[tokio::test]
 async fn a_refusal_tells_what_it_saw_of_the_debit_account() {
@@ -160,7 +166,7 @@ async fn a_refusal_tells_what_it_saw_of_the_debit_account() {
     let last = servers.append(0, &lines).await;
     servers.applied(&[(0, last)]).await;
     role.stop().await;
-    let rows: Vec<(String, Option<i64>, Option<i64>, Option<i64>)> = sqlx::query_as(
+    let rows: Vec<Refused> = sqlx::query_as(
         "SELECT idempotency_key, balance_seen, version_seen, min_balance_seen FROM transfers ORDER BY line",
     )
     .fetch_all(&servers.admin)
