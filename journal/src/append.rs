@@ -183,7 +183,7 @@ async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), App
             .bind(letter.transfer_id.map(uuid))
             .bind(&letter.body[..])
             .bind(letter.actor.to_string())
-            .bind(&letter.headers[..])
+            .bind((!letter.headers.is_empty()).then_some(&letter.headers[..]))
             .execute(&mut *connection)
             .await
             .map_err(failed("keeping a dead letter"))?;

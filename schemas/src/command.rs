@@ -274,8 +274,8 @@ impl TransferOrder {
         print
     }
 
-    /// Names of the fields in which `other`, under the same key, asks for something else; none exactly when the
-    /// fingerprints are equal.
+    /// Names of the fields in which `other`, under the same key, asks for something else; none when the fingerprints
+    /// are equal, nor for a repeat of what a version before stored with other last digits.
     pub fn differs(&self, other: &Self) -> Vec<String> {
         let Self {
             idempotency_key: _,
@@ -293,7 +293,10 @@ impl TransferOrder {
             ("amount", *amount != other.amount),
             ("currency", *currency != other.currency),
             ("description", *description != other.description),
-            ("metadata", *metadata != other.metadata),
+            (
+                "metadata",
+                !Metadata::is_repeat(metadata.as_ref(), other.metadata.as_ref()),
+            ),
         ]
         .into_iter()
         .filter(|(_, differs)| *differs)

@@ -6,8 +6,8 @@ use std::fmt::Debug;
 
 use journal::Ledgers;
 use schemas::{
-    AccountChange, AccountId, Command, Event, Order, Outcome, Timestamp, Transfer, TransferOrder,
-    partition_of,
+    AccountChange, AccountId, Command, Event, Metadata, Order, Outcome, Timestamp, Transfer,
+    TransferOrder, partition_of,
 };
 use sha2::{Digest, Sha256};
 
@@ -119,7 +119,9 @@ impl Differences {
         }
         self.field("currency", &order.currency, &found.currency);
         self.field("description", &order.description, &found.description);
-        self.field("metadata", &order.metadata, &found.metadata);
+        if !Metadata::is_repeat(order.metadata.as_ref(), found.metadata.as_ref()) {
+            self.field("metadata", &order.metadata, &found.metadata);
+        }
     }
 
     fn account(&mut self, id: &AccountId, change: &AccountChange, outcome: &Outcome) {

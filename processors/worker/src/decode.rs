@@ -117,10 +117,16 @@ const DETAIL_CHARS_MAX: usize = 200;
 
 /// The texts of a record's lines, or why the record is a dead letter as a whole.
 fn texts_of(record: &Record, limits: &Limits) -> Result<Vec<Bytes>, (&'static str, String)> {
+    if let Some(why) = record.unreadable {
+        return Err((
+            "headers_malformed",
+            format!("the record's headers cannot be read: {why}"),
+        ));
+    }
     if let Some(schema) = record.unknown_schema() {
         return Err((
             "schema_unknown",
-            format!("the record says Sluice-Schema: {schema}, cmd.v1 is known here"),
+            format!("cmd.v1 is known here, the record says Sluice-Schema: {schema}"),
         ));
     }
     let texts = lines_of(&record.body);
@@ -150,10 +156,10 @@ fn whole(record: &Record, at: LinePosition, reason: &'static str, detail: String
         ledger: None,
         transfer_id: None,
         actor: Actor::Nats,
-        headers: record.headers.clone(),
         reason: reason.to_owned(),
-        detail,
+        detail: shorten(&detail),
         body: record.body.clone(),
+        headers: record.headers.clone(),
     })]
 }
 
@@ -225,10 +231,10 @@ fn dead(
             .map(|(ledger, key)| TransferId::derive(&ledger, &key)),
         ledger,
         actor: actor(record, named.actor),
-        headers: record.headers.clone(),
         reason: invalid.code.to_owned(),
         detail: shorten(&invalid.detail),
         body,
+        headers: record.headers.clone(),
     }
 }
 

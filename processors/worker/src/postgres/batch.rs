@@ -118,9 +118,7 @@ impl Transaction for Batch {
             self.is_locked,
             "the commit's serial is drawn after the locks"
         );
-        self.open_accounts(&commit.opened).await?;
-        self.update_balances(&commit.changed).await?;
-        self.rewrite_accounts(commit).await?;
+        self.write_accounts(commit).await?;
         journal::append(&mut self.transaction, commit.entry())
             .await
             .map_err(|error| match error {

@@ -63,10 +63,10 @@ pub(super) fn dead_letter(batch: &Batch, body: &'static [u8], named: bool) -> De
         ledger: named.then(|| (1, last.ledger_name.clone())),
         transfer_id: None,
         actor: Actor::Nats,
-        headers: Bytes::from_static(b"NATS/1.0\r\nA: b\r\n\r\n"),
         reason: "json_malformed".to_owned(),
         detail: "no JSON: \u{fffd}".to_owned(),
         body: Bytes::from_static(body),
+        headers: Bytes::from_static(b"NATS/1.0\r\n\xff\r\n\r\n"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use journal::{link, rebuild};
+use journal::{CommitRow, link, rebuild};
 use ledger::AccountKey;
 use schemas::{
     AccountId, Event, LinePosition, Outcome, ParsedEvent, Partition, Position, Transfer, Verdict,
@@ -228,13 +228,16 @@ fn dead_letters_are_kept_and_published(world: &World) {
             if letter.whole { Some(&body[..]) } else { line }
         );
     }
-    let published: BTreeSet<&LinePosition> = world
+    let mut published: Vec<&LinePosition> = world
         .events
         .dead_letters
         .iter()
         .map(|letter| &letter.at)
         .collect();
-    assert_eq!(dead, published, "DLQ");
+    // Once each, and in order within a partition.
+    assert!(published.is_sorted_by(|one, next| one.partition != next.partition || one < next));
+    published.sort_unstable();
+    assert!(dead.into_iter().eq(published), "DLQ");
     for letter in &world.events.dead_letters {
         assert_eq!(Some(letter), world.tables.dead_letters.get(&letter.at));
     }
@@ -280,9 +283,38 @@ fn count_what_happened(world: &mut World, asked: &BTreeMap<LinePosition, &Ask>) 
     {
         world.seen.count("keys used on both partitions");
     }
+    let used = limits_used_at_once(world);
+    for _ in 0..used {
+        world.seen.count("limits changed and used in one commit");
+    }
     for commit in world.tables.commits.values() {
         if commit.first_position < commit.position {
             world.seen.count("batches of several records");
         }
     }
+}
+
+/// Commits that change what an account may hold and then take its balance below zero.
+fn limits_used_at_once(world: &World) -> usize {
+    let uses_its_limits = |(partition, commit): (Partition, &CommitRow)| {
+        let mut changed = BTreeSet::new();
+        lines(world, partition, commit.first_position, commit.position).any(|(_, event)| {
+            match &event.outcome {
+                Outcome::AccountChanged(account) => {
+                    changed.insert(account.id.clone());
+                    false
+                }
+                Outcome::Decided(Transfer {
+                    order,
+                    verdict: Verdict::Posted { debit, .. },
+                    ..
+                }) => debit.balance < 0 && changed.contains(&order.debit_account),
+                _ => false,
+            }
+        })
+    };
+    let commits = world.tables.commits.iter();
+    commits
+        .filter(|((partition, _), commit)| uses_its_limits((*partition, commit)))
+        .count()
 }
