@@ -41,8 +41,6 @@ pub struct CommandRecord {
     pub count: u32,
     /// Where the outcomes may be sent, when somebody waits.
     pub reply_to: Option<ReplyTo>,
-    /// W3C trace context of the first command that has one.
-    pub traceparent: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -143,9 +141,6 @@ fn message(record: &CommandRecord) -> PublishMessage {
         .header(COUNT_HEADER, record.count.to_string());
     if let Some(reply_to) = &record.reply_to {
         message = message.header(REPLY_HEADER, reply_to.subject());
-    }
-    if let Some(traceparent) = &record.traceparent {
-        message = message.header("traceparent", traceparent.as_str());
     }
     message
 }

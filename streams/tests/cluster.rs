@@ -82,7 +82,6 @@ async fn an_append_whose_first_try_may_have_arrived_is_never_called_certainly_no
         body: Bytes::from_static(b"{}"),
         count: 1,
         reply_to: None,
-        traceparent: None,
     };
     let ids = RecordIds::random();
     log.append(&record(&ids)).await.unwrap();

@@ -69,18 +69,16 @@ pub(crate) enum WhenFull {
 }
 
 /// How a command is handed over.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {
     pub(crate) outcomes: Outcomes,
     pub(crate) when_full: WhenFull,
-    pub(crate) traceparent: Option<String>,
 }
 
 /// A command in the queue of its partition.
 struct Queued {
     line: Vec<u8>,
     event_bytes_max: usize,
-    traceparent: Option<String>,
     logged: oneshot::Sender<Result<LinePosition, AppendFailed>>,
     decided: Option<oneshot::Sender<Decided>>,
 }
@@ -167,7 +165,6 @@ impl Appender {
         let queued = Queued {
             line: command.encode(),
             event_bytes_max: command.event_bytes_max(),
-            traceparent: manner.traceparent,
             logged,
             decided,
         };
