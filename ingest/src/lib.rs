@@ -8,6 +8,7 @@ pub mod admin;
 mod answers;
 mod api;
 mod append;
+mod args;
 mod config;
 mod durability;
 mod error;
@@ -35,6 +36,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use args::Args;
 pub use config::{Config, Limits};
 pub use error::Error;
 pub use routes::openapi;
@@ -79,6 +81,7 @@ pub async fn run(
         monitors,
     } = durability::find(&config, &log).await?;
     let limits = config.limits;
+    metrics::limits(&limits);
     let store = Arc::new(Store::new(connections.database, limits.database_time_max));
     let keyring = Arc::new(Keyring::load(Arc::clone(&store), limits.key_grace).await?);
     let (listener, address) = listen(config.listen).await?;

@@ -2,11 +2,13 @@
 //!
 //! Invariant: a flag means the same wherever it stands.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use stack::Stack;
+
+use crate::AllRoles;
 
 /// Servers that already run.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +41,20 @@ impl Servers {
         self.database
             .as_deref()
             .context("which Postgres? Give --database URL or set SLUICE_DATABASE")
+    }
+
+    /// These, and ours where none were given. A monitoring port belongs to its nats-server.
+    #[must_use]
+    pub fn or_of(&self, stack: &Stack) -> Self {
+        let (nats, nats_monitor) = match &self.nats {
+            Some(nats) => (Some(nats.clone()), self.nats_monitor.clone()),
+            None => (stack.nats_url(), stack.nats_monitor_url()),
+        };
+        Self {
+            nats,
+            nats_monitor,
+            database: self.database.clone().or_else(|| stack.postgres_url()),
+        }
     }
 }
 
@@ -106,7 +122,7 @@ impl Programs {
     }
 }
 
-/// The servers that `up` and `demo` start themselves.
+/// The whole system, on servers of its own or given ones.
 #[derive(Debug, Clone, Args)]
 pub struct StackArgs {
     #[command(flatten)]
@@ -116,14 +132,8 @@ pub struct StackArgs {
     /// Keeps the data here; otherwise it is deleted at the end.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Where the HTTP API listens; port 0 takes a free one.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080",
-        env = "SLUICE_LISTEN"
-    )]
-    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub roles: AllRoles,
     /// Writes addresses, keys and process ids here, as JSON, once everything answers.
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
@@ -138,6 +148,21 @@ pub struct StackArgs {
     /// Port of Postgres; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub postgres_port: u16,
+}
+
+impl StackArgs {
+    /// What of it is started here.
+    pub fn options(&self) -> stack::Options {
+        stack::Options {
+            find: self.programs.find_options(),
+            data: self.data.clone(),
+            nats: self.servers.nats.is_none(),
+            postgres: self.servers.database.is_none(),
+            nats_port: self.nats_port,
+            nats_monitor_port: self.nats_monitor_port,
+            postgres_port: self.postgres_port,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

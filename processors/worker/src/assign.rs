@@ -12,9 +12,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::hold::{Ended, hold};
+use crate::hold::{Ended, Processor, hold};
 use crate::postgres::Postgres;
-use crate::{Config, Error, metrics};
+use crate::{Error, metrics};
 
 /// How many of `partitions` the process `owner` should hold: all shares within one of each other.
 pub(crate) fn share(live: &[String], owner: &str, partitions: usize) -> usize {
@@ -28,10 +28,7 @@ pub(crate) fn share(live: &[String], owner: &str, partitions: usize) -> usize {
 
 /// The partitions of this process.
 pub(crate) struct Assignment {
-    pub(crate) store: Postgres,
-    pub(crate) log: streams::Log,
-    pub(crate) config: Config,
-    pub(crate) owner: String,
+    processor: Processor<Postgres, streams::Log>,
     held: BTreeMap<Partition, Holding>,
     /// When the log answered last.
     heard_at: Instant,
@@ -51,12 +48,9 @@ struct View {
 }
 
 impl Assignment {
-    pub(crate) fn new(store: Postgres, log: streams::Log, config: Config, owner: String) -> Self {
+    pub(crate) fn new(processor: Processor<Postgres, streams::Log>) -> Self {
         Self {
-            store,
-            log,
-            config,
-            owner,
+            processor,
             held: BTreeMap::new(),
             heard_at: Instant::now(),
         }
@@ -66,7 +60,13 @@ impl Assignment {
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
             if self.hears_the_log().await {
-                match look(&self.store.pool, &self.owner, self.config.lease).await {
+                let Processor {
+                    store,
+                    owner,
+                    config,
+                    ..
+                } = &self.processor;
+                match look(&store.pool, owner, config.lease).await {
                     Ok(view) => self.adjust(&view),
                     Err(error) => {
                         tracing::warn!(error = %error.chain(), "partitions stay as they are");
@@ -77,7 +77,7 @@ impl Assignment {
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(self.config.assignment) => {}
+                () = tokio::time::sleep(self.processor.config.assignment) => {}
             }
         }
         self.give_back().await;
@@ -85,7 +85,12 @@ impl Assignment {
 
     /// Whether the log answered lately. What cannot be read is not held: others may reach the log.
     async fn hears_the_log(&mut self) -> bool {
-        match tokio::time::timeout(self.config.log_patience, self.log.identity()).await {
+        match tokio::time::timeout(
+            self.processor.config.log_patience,
+            self.processor.log.identity(),
+        )
+        .await
+        {
             Ok(Ok(_)) => {
                 self.heard_at = Instant::now();
                 return true;
@@ -93,7 +98,7 @@ impl Assignment {
             Ok(Err(error)) => tracing::debug!(%error, "the log does not answer"),
             Err(_) => tracing::debug!("the log does not answer in time"),
         }
-        self.heard_at.elapsed() < self.config.log_patience
+        self.heard_at.elapsed() < self.processor.config.log_patience
     }
 
     /// Leaves every partition to others, and does not count among those that share.
@@ -106,14 +111,15 @@ impl Assignment {
             }
         }
         metrics::held(self.held.len());
-        if let Err(error) = leave(&self.store.pool, &self.owner).await {
+        if let Err(error) = leave(&self.processor.store.pool, &self.processor.owner).await {
             tracing::warn!(error = %error.chain(), "other processors will notice by the lease");
         }
     }
 
     fn adjust(&mut self, view: &View) {
         self.held.retain(|_, holding| !holding.task.is_finished());
-        let share = share(&view.live, &self.owner, usize::from(self.log.partitions()));
+        let Processor { owner, log, .. } = &self.processor;
+        let share = share(&view.live, owner, usize::from(log.partitions()));
         let working = self
             .held
             .values()
@@ -143,15 +149,14 @@ impl Assignment {
     fn start(&mut self, partition: Partition) {
         tracing::info!(%partition, "taking the partition");
         let (release, give_up) = (CancellationToken::new(), CancellationToken::new());
-        let (store, log, config) = (self.store.clone(), self.log.clone(), self.config.clone());
-        let (owner, released) = (self.owner.clone(), release.clone());
+        let (processor, released) = (self.processor.clone(), release.clone());
         let given_up = give_up.clone();
         let task = tokio::spawn(async move {
             tokio::select! {
-                ended = hold(&store, &log, &config, &owner, partition, &released) => ended,
+                ended = hold(&processor, partition, &released) => ended,
                 () = given_up.cancelled() => {
-                    let left = abandon(&store.pool, &owner, partition).await;
-                    if let Err(error) = left {
+                    let Processor { store, owner, .. } = &processor;
+                    if let Err(error) = abandon(&store.pool, owner, partition).await {
                         tracing::warn!(%partition, error = %error.chain(), "the lease runs out by itself");
                     }
                     Ended::Lost
@@ -177,13 +182,13 @@ impl Assignment {
                 }
             }
         };
-        if tokio::time::timeout(self.config.shutdown, all)
+        if tokio::time::timeout(self.processor.config.shutdown, all)
             .await
             .is_err()
         {
             tracing::warn!("partitions were not given back in time; their leases run out");
         }
-        if let Err(error) = leave(&self.store.pool, &self.owner).await {
+        if let Err(error) = leave(&self.processor.store.pool, &self.processor.owner).await {
             tracing::warn!(error = %error.chain(), "other processors will notice by the lease");
         }
     }

@@ -208,7 +208,7 @@ pub trait Log: Clone + Send + Sync + 'static {
 }
 
 /// The records of one partition, in order.
-pub trait Feed: Send {
+pub trait Feed: Send + Sync {
     fn next(&mut self) -> impl Future<Output = Result<Record, ReadError>> + Send;
 
     /// The next record, if it is here already.

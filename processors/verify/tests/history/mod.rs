@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use async_nats::HeaderMap;
 use async_nats::jetstream;
 use bytes::Bytes;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use schemas::{AccountId, Partition, partition_of};
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -107,7 +106,6 @@ impl System {
         let connections = worker::Connections {
             log: self.log.clone(),
             database,
-            metrics: PrometheusBuilder::new().build_recorder().handle(),
         };
         let shutdown = CancellationToken::new();
         let (ready, started) = oneshot::channel();

@@ -109,9 +109,7 @@ impl Transaction for Batch {
     }
 
     async fn write(&mut self, commit: &Commit) -> Result<(), Error> {
-        self.open_accounts(&commit.opened).await?;
-        self.update_balances(&commit.changed).await?;
-        self.rewrite_accounts(commit).await?;
+        self.write_accounts(commit).await?;
         journal::append(&mut self.transaction, commit.entry())
             .await
             .map_err(|error| match error {

@@ -10,11 +10,8 @@ use sqlx::{Connection, PgConnection, Row as _};
 use streams::DeadLetterRecord;
 
 use super::{Batch, Postgres, classify};
-use crate::Error;
 use crate::seam::{Advance, Lease, Row, Store};
-
-/// How long a takeover waits for a row that somebody else has locked before it ends that session.
-const BLOCKED_MAX: Duration = Duration::from_secs(1);
+use crate::{Error, times};
 
 impl Store for Postgres {
     type Transaction = Batch;
@@ -37,7 +34,7 @@ impl Store for Postgres {
         loop {
             tokio::select! {
                 taken = &mut taken => return taken.map_err(failed),
-                () = tokio::time::sleep(BLOCKED_MAX) => self.end_blockers(partition, pid).await?,
+                () = tokio::time::sleep(times::BLOCKED_MAX) => self.end_blockers(partition, pid).await?,
             }
         }
     }

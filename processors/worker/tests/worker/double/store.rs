@@ -12,7 +12,7 @@ use super::faults::Point;
 use super::process::Process;
 use super::sessions::Lock;
 use super::transaction::Transaction;
-use super::world::{PartitionRow, World};
+use super::world::{PartitionRow, Tables, World};
 
 #[derive(Clone)]
 pub(crate) struct Store(pub(crate) Process);
@@ -256,7 +256,7 @@ impl Seam for Store {
                     session: world.sessions.open(lease.partition),
                     lease,
                     advance,
-                    writes: None,
+                    own: Tables::default(),
                 })
             });
             let transaction = opened.await?;

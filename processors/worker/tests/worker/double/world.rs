@@ -1,6 +1,6 @@
 //! Everything that outlives a process: tables, sessions, streams, the clock and the dice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,10 +8,13 @@ use journal::{CommitRow, Ledgers};
 use ledger::{AccountKey, AccountRow};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use schemas::{Event, LinePosition, Partition, Position, Timestamp, Transfer, TransferId};
+use schemas::{
+    AccountId, Event, LinePosition, Partition, Position, Timestamp, Transfer, TransferId,
+};
 use streams::DeadLetterRecord;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use worker::times;
 
 use super::commands::{Appended, Commands};
 use super::events::Events;
@@ -41,6 +44,9 @@ pub(crate) struct Tables {
     pub(crate) partitions: BTreeMap<Partition, PartitionRow>,
     pub(crate) accounts: BTreeMap<AccountKey, AccountRow>,
     pub(crate) transfers: BTreeMap<TransferId, Transfer>,
+    /// Indexes of `transfers`: which version of an account was posted on this side.
+    pub(crate) debits: BTreeSet<(AccountId, Option<i64>)>,
+    pub(crate) credits: BTreeSet<(AccountId, Option<i64>)>,
     /// Every outcome: rows of `transfers`, `outcomes` and `dead_letters`.
     pub(crate) outcomes: BTreeMap<LinePosition, Event>,
     pub(crate) dead_letters: BTreeMap<LinePosition, DeadLetterRecord>,
@@ -97,7 +103,7 @@ impl Shared {
             trace: blake3::Hasher::new(),
             started: Instant::now(),
             lease,
-            idle_max: Some(Duration::from_secs(2)),
+            idle_max: Some(times::IDLE_MAX),
             tables,
             sessions: Sessions::default(),
             commands: Commands::default(),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::PullConsumer};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use stack::testing::{self, Proxy};
@@ -83,7 +82,6 @@ impl Servers {
         let connections = Connections {
             log,
             database: self.pool.clone(),
-            metrics: PrometheusBuilder::new().build_recorder().handle(),
         };
         let shutdown = CancellationToken::new();
         let (ready, _) = oneshot::channel();

@@ -4,6 +4,7 @@ mod adopt;
 mod bed;
 mod blocked;
 mod dlq;
+mod held;
 mod hostile;
 mod locks;
 mod plans;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use journal::{link, rebuild};
+use journal::{CommitRow, link, rebuild};
 use ledger::AccountKey;
 use schemas::{AccountId, Event, LinePosition, Outcome, ParsedEvent, Partition, Position};
 use streams::EventRecord;
@@ -285,9 +285,37 @@ fn count_what_happened(world: &mut World, asked: &BTreeMap<LinePosition, &Ask>) 
     {
         world.seen.count("keys used on both partitions");
     }
+    let used = limits_used_at_once(world);
+    for _ in 0..used {
+        world.seen.count("limits changed and used in one commit");
+    }
     for commit in world.tables.commits.values() {
         if commit.first_position < commit.position {
             world.seen.count("batches of several records");
         }
     }
+}
+
+/// Commits that change what an account may hold and then take its balance below zero.
+fn limits_used_at_once(world: &World) -> usize {
+    let uses_its_limits = |(partition, commit): (Partition, &CommitRow)| {
+        let mut changed = BTreeSet::new();
+        lines(world, partition, commit.first_position, commit.position).any(|(_, event)| {
+            match &event.outcome {
+                Outcome::AccountChanged(account) => {
+                    changed.insert(account.id.clone());
+                    false
+                }
+                Outcome::Posted(transfer) => {
+                    let after = transfer.debit_balance_after.map(|after| after.minor);
+                    after < Some(0) && changed.contains(&transfer.debit_account)
+                }
+                _ => false,
+            }
+        })
+    };
+    let commits = world.tables.commits.iter();
+    commits
+        .filter(|((partition, _), commit)| uses_its_limits((*partition, commit)))
+        .count()
 }

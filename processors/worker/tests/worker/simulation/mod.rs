@@ -86,6 +86,7 @@ fn everything_happened(seen: &Seen) {
         "undecodable commands buried",
         "keys used on both partitions",
         "batches of several records",
+        "limits changed and used in one commit",
         "reasons of a stop shown",
     ] {
         let times = seen.counts.get(what).copied().unwrap_or(0);
