@@ -31,8 +31,10 @@ pub enum Durability {
 /// What a server says of itself.
 #[derive(Debug, Deserialize)]
 struct Server {
-    server_id: String,
-    server_name: String,
+    #[serde(rename = "server_id")]
+    id: String,
+    #[serde(rename = "server_name")]
+    name: String,
     #[serde(default)]
     jetstream: JetStream,
 }
@@ -150,14 +152,14 @@ impl Log {
         let servers = ask(urls).await?;
         let ours = servers
             .iter()
-            .find(|server| server.server_id == session.server_id)
+            .find(|server| server.id == session.server_id)
             .ok_or_else(|| unknown(&self.connection.client.server_info().server_name))?;
         let stream = get_stream(&self.jetstream, COMMANDS).await?;
         let cluster = stream.cached_info().cluster.clone().unwrap_or_default();
         let replicas = cluster.replicas.into_iter().map(|replica| replica.name);
         let mut needed = vec![ours];
         for name in cluster.leader.into_iter().chain(replicas) {
-            let named = servers.iter().find(|server| server.server_name == name);
+            let named = servers.iter().find(|server| server.name == name);
             needed.push(named.ok_or_else(|| unknown(&name))?);
         }
         Ok(weakest(needed.into_iter()))

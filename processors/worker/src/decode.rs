@@ -74,7 +74,7 @@ pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Dec
     let texts = match texts_of(record, limits) {
         Ok(texts) => texts,
         Err((reason, detail)) => {
-            decoded.lines = whole(record, at, reason, detail);
+            decoded.lines = whole(record, at, reason, &detail);
             return decoded;
         }
     };
@@ -97,7 +97,7 @@ pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Dec
             record,
             at,
             "record_too_long",
-            format!(
+            &format!(
                 "the events of this record could take {} bytes, more than the log takes at once",
                 decoded.event_bytes_max
             ),
@@ -145,7 +145,7 @@ fn texts_of(record: &Record, limits: &Limits) -> Result<Vec<Bytes>, (&'static st
 }
 
 /// A record that is one dead letter.
-fn whole(record: &Record, at: LinePosition, reason: &'static str, detail: String) -> Vec<Line> {
+fn whole(record: &Record, at: LinePosition, reason: &'static str, detail: &str) -> Vec<Line> {
     vec![Line::Dead(DeadLetter {
         at,
         whole: true,
@@ -153,7 +153,7 @@ fn whole(record: &Record, at: LinePosition, reason: &'static str, detail: String
         ledger: None,
         transfer_id: None,
         reason: reason.to_owned(),
-        detail: shorten(&detail),
+        detail: shorten(detail),
         body: record.body.clone(),
         headers: record.headers.clone(),
     })]
