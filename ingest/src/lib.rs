@@ -8,6 +8,7 @@ pub mod admin;
 mod answers;
 mod api;
 mod append;
+mod args;
 mod batches;
 mod config;
 mod error;
@@ -38,6 +39,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use args::Args;
 pub use config::{Config, Limits};
 pub use error::Error;
 pub use routes::openapi;
@@ -75,6 +77,7 @@ pub async fn run(
     metrics::describe();
     let syncs_lazily = syncs_lazily(&config).await?;
     let limits = config.limits;
+    metrics::limits(&limits);
     let store = Arc::new(Store::new(connections.database, limits.database_time_max));
     let keyring = Arc::new(Keyring::load(Arc::clone(&store), limits.key_grace).await?);
     let (listener, address) = listen(config.listen)?;

@@ -5,6 +5,8 @@
 use axum::http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, Unit};
 
+use crate::Limits;
+
 pub const ACCEPTED: &str = "sluice_ingest_accepted_commands_total";
 pub const RECORDS: &str = "sluice_ingest_records_total";
 pub const RECORD_COMMANDS: &str = "sluice_ingest_record_commands";
@@ -17,6 +19,7 @@ pub const CONNECTIONS: &str = "sluice_ingest_connections";
 pub const STREAM_BYTES: &str = "sluice_ingest_stream_bytes";
 pub const STREAM_BYTES_MAX: &str = "sluice_ingest_stream_max_bytes";
 pub const REQUESTS: &str = "sluice_ingest_requests_total";
+pub const RECORDS_IN_FLIGHT_MAX: &str = "sluice_ingest_records_in_flight_max";
 
 /// Suggested buckets of [`APPEND_SECONDS`].
 pub const APPEND_SECONDS_BUCKETS: &[f64] = &[
@@ -54,6 +57,17 @@ pub fn describe() {
     metrics::describe_gauge!(STREAM_BYTES, Unit::Bytes, "size of a stream");
     metrics::describe_gauge!(STREAM_BYTES_MAX, Unit::Bytes, "size at which it is full");
     metrics::describe_gauge!(CONNECTIONS, Unit::Count, "open HTTP connections");
+    metrics::describe_gauge!(
+        RECORDS_IN_FLIGHT_MAX,
+        Unit::Count,
+        "most records on their way to the log at a time"
+    );
+}
+
+/// What ingest was told to keep to.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+pub(crate) fn limits(limits: &Limits) {
+    metrics::gauge!(RECORDS_IN_FLIGHT_MAX).set(limits.records_in_flight_max as f64);
 }
 
 /// Handles of the metrics of every request.

@@ -5,22 +5,15 @@
 #![allow(clippy::print_stdout, reason = "the binary talks to people")]
 
 mod administer;
-mod bench;
 mod cli;
-mod connect;
-mod demo;
 mod partitions;
-mod ready;
-mod roles;
-mod shutdown;
-mod up;
 mod verify;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, MigrateArgs};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -56,17 +49,25 @@ fn end_with_parent() {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Up(args) => up::run(args).await,
-        Command::Demo(args) => demo::run(args).await,
+        Command::Up(args) => system::run(args).await,
+        Command::Demo(args) => bench::demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,
-        Command::Ingest(args) => roles::ingest(args).await,
-        Command::Process(args) => roles::process(args).await,
-        Command::Migrate(args) => roles::migrate(args).await,
+        Command::Role(role) => system::run_alone(role).await,
+        Command::Migrate(args) => migrate(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Keys(args) => administer::keys(args).await,
         Command::Ledgers(args) => administer::ledgers(args).await,
         Command::Partitions(args) => partitions::run(args).await,
     }
+}
+
+async fn migrate(args: MigrateArgs) -> anyhow::Result<ExitCode> {
+    let (_, log) = system::migrate(&args.servers, &args.streams, "migrate").await?;
+    println!(
+        "the database is up to date; the log has {} partitions",
+        log.partitions()
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 fn init_tracing(cli: &Cli) {

@@ -35,49 +35,112 @@ fn sources() -> Vec<(PathBuf, String)> {
     files
 }
 
+/// What a crate's own code depends on.
+fn dependencies(folder: &str) -> Vec<String> {
+    let text = read(&format!("{folder}/Cargo.toml"));
+    let listed = text.split("[dependencies]").nth(1).unwrap();
+    listed
+        .split("\n[")
+        .next()
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn assert_lists_none_of(folder: &str, banned: &[&str]) {
+    for name in dependencies(folder) {
+        assert!(!banned.contains(&name.as_str()), "{folder} lists {name}");
+    }
+}
+
 #[test]
 fn the_pure_crates_cannot_do_io() {
-    for manifest in ["processors/ledger/Cargo.toml", "schemas/Cargo.toml"] {
-        let text = read(manifest);
-        let dependencies = text
-            .split("[dependencies]")
-            .nth(1)
-            .unwrap()
-            .split("\n[")
-            .next()
-            .unwrap();
-        for banned in ["tokio", "sqlx", "async-nats", "hyper", "axum", "streams"] {
-            assert!(!dependencies.contains(banned), "{manifest} lists {banned}");
-        }
+    let io = ["tokio", "sqlx", "async-nats", "hyper", "axum", "streams"];
+    for pure in ["processors/ledger", "schemas"] {
+        assert_lists_none_of(pure, &io);
     }
 }
 
 #[test]
 fn the_ways_in_and_the_decisions_meet_only_in_the_log_and_in_postgres() {
-    let lists = |manifest: &str, other: &str| {
-        let text = read(manifest);
-        let dependencies = text
-            .split("[dependencies]")
-            .nth(1)
+    assert!(dependencies("system").contains(&"worker".to_owned()));
+    assert_lists_none_of("ingest", &["worker", "ledger", "verify"]);
+    assert_lists_none_of("processors/worker", &["ingest"]);
+    assert_lists_none_of("processors/verify", &["ingest"]);
+}
+
+#[test]
+fn only_the_binary_knows_everybody() {
+    let above = ["bench", "sluice"];
+    assert_lists_none_of("system", &above);
+    let members = read("Cargo.toml");
+    let members = members.split("members = [").nth(1).unwrap();
+    let members = members
+        .split(']')
+        .next()
+        .unwrap()
+        .split('"')
+        .skip(1)
+        .step_by(2);
+    let all: Vec<&str> = members.collect();
+    assert!(all.len() > 10 && all.contains(&"ingest"), "{all:?}");
+    for below in all {
+        if ["system", "bench", "sluice"].contains(&below) {
+            continue;
+        }
+        assert_lists_none_of(below, &above);
+        assert_lists_none_of(below, &["system"]);
+    }
+    // What draws load and curves is no part of what runs.
+    for heavy in ["hdrhistogram", "mio", "plotters", "rand", "rand_distr"] {
+        assert!(dependencies("bench").contains(&heavy.to_owned()));
+        assert_lists_none_of("system", &[heavy]);
+        assert_lists_none_of("sluice", &[heavy]);
+    }
+}
+
+#[test]
+fn roles_are_started_in_one_place_and_never_read_the_environment() {
+    for (path, text) in sources() {
+        let name = path
+            .strip_prefix(root())
             .unwrap()
-            .split("\n[")
-            .next()
-            .unwrap();
-        dependencies.lines().any(|line| line.starts_with(other))
-    };
-    assert!(!lists("ingest/Cargo.toml", "worker"));
-    assert!(!lists("ingest/Cargo.toml", "ledger"));
-    assert!(!lists("processors/worker/Cargo.toml", "ingest"));
+            .to_string_lossy()
+            .into_owned();
+        if name.contains("tests") {
+            continue;
+        }
+        for start in ["ingest::run(", "worker::run("] {
+            assert!(
+                !text.contains(start) || name == "system/src/start.rs",
+                "{name} starts a role beside the list of them"
+            );
+        }
+        let is_stack = name.starts_with("stack/");
+        assert!(
+            is_stack
+                || !["env::var", "option_env!"]
+                    .iter()
+                    .any(|read| text.contains(read)),
+            "{name} reads the environment beside its flags"
+        );
+    }
 }
 
 #[test]
 fn only_streams_knows_jetstream() {
     for folder in [
+        "bench/src",
         "ingest/src",
+        "journal/src",
         "processors",
         "schemas/src",
         "sluice/src",
         "stack/src",
+        "system/src",
     ] {
         for (path, text) in sources() {
             let inside = path.starts_with(root().join(folder))
@@ -148,9 +211,13 @@ fn every_variable_in_the_readme_exists_and_every_variable_is_in_the_readme() {
 #[test]
 fn the_compose_file_runs_roles_that_exist_on_servers_that_sync() {
     let compose = read("docker-compose.yml");
-    for role in ["migrate", "ingest", "process"] {
+    for (role, listed) in [
+        ("migrate", "sluice/src/cli.rs"),
+        ("ingest", "system/src/role.rs"),
+        ("process", "system/src/role.rs"),
+    ] {
         assert!(compose.contains(&format!("command: [\"{role}\"")), "{role}");
-        assert!(read("sluice/src/cli.rs").to_lowercase().contains(role));
+        assert!(read(listed).to_lowercase().contains(role), "{role}");
     }
     assert!(compose.contains("sync_interval: always"));
     assert!(compose.contains("nats:2.15.1"));

@@ -20,6 +20,8 @@ mod nats;
 mod ports;
 mod postgres;
 mod process;
+mod proxy;
+mod raw_nats;
 mod report;
 mod secret;
 mod server;
@@ -30,7 +32,7 @@ mod version;
 
 pub use data::DataDir;
 pub use error::{Error, Result};
-pub use nats::{Nats, NatsOptions};
+pub use nats::{ClusterNode, Nats, NatsOptions};
 pub use postgres::{Postgres, PostgresOptions};
 pub use report::Report;
 pub use supervise::GivenUp;

@@ -48,15 +48,12 @@ impl Waiting {
         self.lock().remove(record);
     }
 
-    /// Hands replies to those who wait, until the connection is closed for good.
+    /// Hands replies to those who wait.
     pub(crate) async fn answer(&self, mut replies: Replies) {
         let mut sweep = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {
-                reply = replies.next() => match reply {
-                    Some(reply) => self.deliver(&reply),
-                    None => return,
-                },
+                reply = replies.next() => self.deliver(&reply),
                 _ = sweep.tick() => self.forget_those_who_left(),
             }
         }
@@ -128,7 +125,7 @@ mod tests {
                 decided_at: Timestamp::default(),
                 outcome: refused(id),
             };
-            event.encode(&mut events);
+            event.encode(schemas::Encoder::NEWEST, &mut events);
         }
         Reply {
             record: "r".to_owned(),

@@ -8,7 +8,6 @@ pub(crate) mod entries;
 pub(crate) mod journal;
 pub(crate) mod keys;
 mod presence;
-pub(crate) mod transfer_row;
 pub(crate) mod transfers;
 
 use std::sync::Arc;

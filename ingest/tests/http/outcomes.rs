@@ -45,7 +45,7 @@ async fn decide_at(api: &Api, account: &str, further: u64, decide: impl Fn(&Valu
             decided_at: Timestamp::from_nanoseconds(7),
             outcome: decide(&serde_json::from_slice(command).unwrap()),
         };
-        event.encode(&mut events);
+        event.encode(schemas::Encoder::NEWEST, &mut events);
     }
     let reply = Reply {
         record: record.header("Nats-Msg-Id").unwrap().to_owned(),

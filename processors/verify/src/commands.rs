@@ -4,6 +4,7 @@
 
 use std::fmt::Debug;
 
+use journal::Ledgers;
 use schemas::{
     AccountChange, AccountId, Command, Event, Metadata, Money, Order, Outcome, Timestamp, Transfer,
     TransferOrder, partition_of,
@@ -11,7 +12,6 @@ use schemas::{
 use sha2::{Digest, Sha256};
 
 use crate::journal::DeadRow;
-use crate::snapshot::Ledgers;
 
 /// A line of a record on COMMANDS.
 pub(crate) struct Line<'a> {
@@ -34,7 +34,9 @@ pub(crate) fn differences(
         differences.dead_letter(line, dead);
         return differences.0;
     }
-    let command = match Command::decode(line.text, |ledger| ledgers.get(ledger)) {
+    let command = match Command::decode(line.text, |ledger| {
+        ledgers.get(ledger).map(|ledger| &ledger.units)
+    }) {
         Ok(command) => command,
         Err(invalid) => return vec![format!("the line is no command: {invalid}")],
     };

@@ -2,28 +2,22 @@
 //!
 //! Invariant: everything that waits or grows has its limit here.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
-use crate::Failpoint;
+use crate::{Failpoint, times};
 
 /// Default of [`Config::commits_in_flight`].
 pub(crate) const COMMITS_IN_FLIGHT_MAX: usize = 1;
 
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where `/metrics` and `/healthz` answer.
-    pub listen: SocketAddr,
     /// Most commands in one transaction, unless one record holds more.
     pub batch_commands_max: usize,
     /// Most commands in one record; a longer one is a dead letter as a whole.
     pub record_commands_max: usize,
     /// Transactions that the partitions of this process have open at a time: fewer are fuller ones, as records
     /// gather while a partition waits for its turn.
-    pub commits_in_flight: Arc<Semaphore>,
+    pub commits_in_flight: usize,
     /// Most commits of a partition that are not on EVENTS yet.
     pub unpublished_commits_max: usize,
     /// How long a partition stays ours after the last sign of life.
@@ -32,10 +26,13 @@ pub struct Config {
     pub renewal: Duration,
     /// How often processors look for each other and for free partitions.
     pub assignment: Duration,
+    /// After this time without an answer of the log a processor leaves its partitions to others.
+    pub log_patience: Duration,
     /// Shortest and longest pause after a failure.
     pub pause_min: Duration,
     pub pause_max: Duration,
-    /// How often a batch is decided again after a conflict before the partition takes a break.
+    /// How often a batch is decided again after a conflict, or after it waited for a lock in vain, before the partition
+    /// takes a break.
     pub conflicts_max: usize,
     /// How long running batches may take at shutdown.
     pub shutdown: Duration,
@@ -46,19 +43,28 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             batch_commands_max: 4_000,
             record_commands_max: 10_000,
-            commits_in_flight: Arc::new(Semaphore::new(COMMITS_IN_FLIGHT_MAX)),
+            commits_in_flight: COMMITS_IN_FLIGHT_MAX,
             unpublished_commits_max: 8,
-            lease: Duration::from_secs(6),
-            renewal: Duration::from_secs(2),
+            lease: times::LEASE,
+            renewal: times::RENEWAL,
             assignment: Duration::from_secs(1),
+            log_patience: Duration::from_secs(3),
             pause_min: Duration::from_millis(50),
-            pause_max: Duration::from_secs(2),
+            pause_max: times::PAUSE_MAX,
             conflicts_max: 20,
             shutdown: Duration::from_secs(10),
             failpoint: None,
         }
+    }
+}
+
+impl Config {
+    /// The pause after so many failures in a row.
+    pub(crate) fn pause(&self, failures: u32) -> Duration {
+        self.pause_min
+            .saturating_mul(1 << failures.min(10))
+            .min(self.pause_max)
     }
 }

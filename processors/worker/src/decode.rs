@@ -4,15 +4,15 @@
 //! stands in the way of another.
 
 use bytes::Bytes;
+use journal::Ledgers;
 use ledger::Item;
 use schemas::{
     Command, IdempotencyKey, Invalid, LedgerName, LinePosition, Partition, Position, Timestamp,
     TransferId, partition_of,
 };
-use streams::{Record, ReplyTo};
+use streams::{Record, ReplyTo, lines_of};
 
 use crate::commit::DeadLetter;
-use crate::seam::Ledgers;
 
 /// Room in an event record beside the events themselves.
 /// Half of what ingest leaves, so that no record of its own is ever too long.
@@ -89,7 +89,7 @@ pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Dec
         decoded.event_bytes_max += event_bytes(&decoded_line);
         decoded.lines.push(match decoded_line {
             Ok((item, _)) => Line::Command(Box::new(item), text),
-            Err(invalid) => Line::Dead(dead(at, record.stored_at, ledgers, text, &invalid)),
+            Err(invalid) => Line::Dead(dead(at, record, ledgers, text, &invalid)),
         });
     }
     if decoded.event_bytes_max > limits.event_bytes_max() {
@@ -114,10 +114,16 @@ const DETAIL_CHARS_MAX: usize = 200;
 
 /// The texts of a record's lines, or why the record is a dead letter as a whole.
 fn texts_of(record: &Record, limits: &Limits) -> Result<Vec<Bytes>, (&'static str, String)> {
+    if let Some(why) = record.unreadable {
+        return Err((
+            "headers_malformed",
+            format!("the record's headers cannot be read: {why}"),
+        ));
+    }
     if let Some(schema) = record.unknown_schema() {
         return Err((
             "schema_unknown",
-            format!("the record says Sluice-Schema: {schema}, cmd.v1 is known here"),
+            format!("cmd.v1 is known here, the record says Sluice-Schema: {schema}"),
         ));
     }
     let texts = lines_of(&record.body);
@@ -147,8 +153,9 @@ fn whole(record: &Record, at: LinePosition, reason: &'static str, detail: String
         ledger: None,
         transfer_id: None,
         reason: reason.to_owned(),
-        detail,
+        detail: shorten(&detail),
         body: record.body.clone(),
+        headers: record.headers.clone(),
     })]
 }
 
@@ -199,7 +206,7 @@ fn decode_line(
 
 fn dead(
     at: LinePosition,
-    recorded_at: Timestamp,
+    record: &Record,
     ledgers: &Ledgers,
     body: Bytes,
     invalid: &Invalid,
@@ -211,12 +218,13 @@ fn dead(
     DeadLetter {
         at,
         whole: false,
-        recorded_at,
+        recorded_at: record.stored_at,
         transfer_id: named.and_then(|(ledger, key)| Some(TransferId::derive(&ledger, &key?))),
         ledger,
         reason: invalid.code.to_owned(),
         detail: shorten(&invalid.detail),
         body,
+        headers: record.headers.clone(),
     }
 }
 
@@ -243,19 +251,4 @@ fn named(body: &[u8]) -> Option<(LedgerName, Option<IdempotencyKey>)> {
         .get("idempotency_key")
         .and_then(serde_json::Value::as_str);
     Some((ledger, key.and_then(|key| IdempotencyKey::parse(key).ok())))
-}
-
-/// The lines of a record. One JSON object over several lines, as a person may publish it, is one line.
-pub fn lines_of(body: &Bytes) -> Vec<Bytes> {
-    let blank = |text: &[u8]| text.iter().all(u8::is_ascii_whitespace);
-    let lines: Vec<Bytes> = body
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !blank(line))
-        .map(|line| body.slice_ref(line))
-        .collect();
-    let opens_only = lines.len() > 1 && lines[0].trim_ascii_end().last() != Some(&b'}');
-    if opens_only && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() {
-        return vec![body.clone()];
-    }
-    lines
 }

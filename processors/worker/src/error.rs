@@ -1,31 +1,35 @@
 //! What can keep a partition from going on.
 //!
-//! Invariant: each kind has one way out, and `hold` is where it is taken.
+//! Invariant: an error says what it is. What follows for a batch stands in `apply`, for a session in
+//! [`SessionEnd`](crate::hold::SessionEnd).
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A server does not answer: take the partition over again, after a pause.
+    /// A server does not answer.
     #[error("{doing}")]
     Unavailable {
         doing: &'static str,
         #[source]
         source: Source,
     },
-    /// Somebody else holds the partition: let go of it.
+    /// Somebody else holds the partition.
     #[error("another process has taken the partition over")]
     Fenced,
-    /// Another transaction came between: decide again.
+    /// Another transaction came between.
     #[error("the batch met another transaction")]
     Conflict(#[source] Source),
-    /// One command of the batch can never be committed.
-    #[error("a command cannot be committed: {0}")]
+    /// Somebody holds a lock for longer than it was waited for.
+    #[error("a row that the batch needs stays locked")]
+    Blocked(#[source] Source),
+    /// What the batch would write is refused, and always will be.
+    #[error("the batch cannot be committed: {0}")]
     Poison(String),
-    /// Records were taken from our consumer: open it again.
+    /// Records were taken from our consumer.
     #[error("the reader lost its place")]
     LostPlace(#[source] streams::ReadError),
-    /// Going on could skip or repeat money: stop until an operator has looked.
+    /// Going on could skip or repeat money, or bury what is valid.
     #[error("{0}")]
     Stopped(String),
 }

@@ -2,15 +2,26 @@
 //!
 //! Invariant: every failure leads back to a takeover, so that recovery is one path, taken often.
 
-use std::time::Duration;
-
-use schemas::Partition;
+use schemas::{Partition, Position};
 use tokio_util::sync::CancellationToken;
 
+use crate::poison::Findings;
 use crate::process::process;
 use crate::seam::{Log, Row, Store};
 use crate::takeover::prepare;
+use crate::turns::Turns;
 use crate::{Config, Error, metrics};
+
+/// What a process works its partitions with.
+#[derive(Debug, Clone)]
+pub struct Processor<S, L> {
+    pub store: S,
+    pub log: L,
+    pub config: Config,
+    /// Random for each start.
+    pub owner: String,
+    pub turns: Turns,
+}
 
 /// How holding a partition ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,49 +32,86 @@ pub enum Ended {
     Lost,
 }
 
+/// What ended a session with a partition; [`hold`] says what follows.
+#[derive(Debug)]
+pub(crate) enum SessionEnd {
+    /// We were asked to give it back, and did.
+    Released,
+    /// Its lease is somebody else's.
+    Taken,
+    /// Somebody else took it over while we held it.
+    Fenced,
+    /// It can be tried again: a server was away, a lock was held, a place was lost.
+    Failed(Error),
+    /// Nothing goes on until an operator has looked.
+    Stopped(Error),
+}
+
+impl From<Error> for SessionEnd {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Fenced => Self::Fenced,
+            Error::Stopped(_) => Self::Stopped(error),
+            Error::Unavailable { .. }
+            | Error::Conflict(_)
+            | Error::Blocked(_)
+            | Error::Poison(_)
+            | Error::LostPlace(_) => Self::Failed(error),
+        }
+    }
+}
+
 /// After so many failures in a row an operator is told why.
 const FAILURES_SHOWN: u32 = 5;
 
+/// What outlives a session.
+#[derive(Debug, Default)]
+struct Memory {
+    /// As it was last taken over.
+    row: Option<Row>,
+    findings: Findings,
+    /// Since the position moved.
+    failures: u32,
+}
+
 /// Takes the partition over and works it until `released`, or until somebody else has it.
 pub async fn hold<S: Store, L: Log>(
-    store: &S,
-    log: &L,
-    config: &Config,
-    owner: &str,
+    processor: &Processor<S, L>,
     partition: Partition,
     released: &CancellationToken,
 ) -> Ended {
-    let mut failures: u32 = 0;
-    let mut row: Option<Row> = None;
+    let mut memory = Memory::default();
     loop {
-        let before = row.as_ref().map(|row| row.applied);
-        let attempt = attempt(store, log, config, owner, partition, released, &mut row).await;
-        let error = match attempt {
-            Ok(ended) => return ended,
-            Err(Error::Fenced) => {
+        let before = memory.applied();
+        let end = session(processor, partition, released, &mut memory).await;
+        if memory.applied() != before {
+            memory.failures = 0;
+        }
+        memory.failures += 1;
+        let pause = match end {
+            SessionEnd::Released => return Ended::Released,
+            SessionEnd::Taken => return Ended::Lost,
+            SessionEnd::Fenced => {
                 metrics::fenced(partition);
                 tracing::warn!(%partition, "another process has taken the partition over");
                 return Ended::Lost;
             }
-            Err(error) => error,
-        };
-        if row.as_ref().map(|row| row.applied) != before {
-            failures = 0;
-        }
-        failures += 1;
-        let stopped = matches!(error, Error::Stopped(_));
-        report(partition, &error, stopped);
-        if let (Some(row), true) = (&row, stopped || failures >= FAILURES_SHOWN) {
-            show(store, row, &error).await;
-        }
-        let pause = if stopped {
-            config.pause_max
-        } else {
-            pause(config, failures)
+            SessionEnd::Failed(error) => {
+                tracing::warn!(%partition, error = %error.chain(), "the partition starts over");
+                if memory.failures >= FAILURES_SHOWN {
+                    show(&processor.store, &memory, &error).await;
+                }
+                processor.config.pause(memory.failures)
+            }
+            SessionEnd::Stopped(error) => {
+                tracing::error!(%partition, why = %error.chain(), "the partition is stopped until an operator has looked");
+                show(&processor.store, &memory, &error).await;
+                processor.config.pause_max
+            }
         };
         tokio::select! {
             () = released.cancelled() => {
-                give_back(store, row.as_ref()).await;
+                give_back(&processor.store, &memory).await;
                 return Ended::Released;
             }
             () = tokio::time::sleep(pause) => {}
@@ -71,56 +119,59 @@ pub async fn hold<S: Store, L: Log>(
     }
 }
 
-async fn attempt<S: Store, L: Log>(
-    store: &S,
-    log: &L,
-    config: &Config,
-    owner: &str,
+impl Memory {
+    fn applied(&self) -> Option<Position> {
+        self.row.as_ref().map(|row| row.applied)
+    }
+}
+
+async fn session<S: Store, L: Log>(
+    processor: &Processor<S, L>,
     partition: Partition,
     released: &CancellationToken,
-    held: &mut Option<Row>,
-) -> Result<Ended, Error> {
-    let Some(row) = store.take_over(partition, owner).await? else {
-        return Ok(Ended::Lost);
+    memory: &mut Memory,
+) -> SessionEnd {
+    match work(processor, partition, released, memory).await {
+        Ok(end) => end,
+        Err(error) => error.into(),
+    }
+}
+
+async fn work<S: Store, L: Log>(
+    processor: &Processor<S, L>,
+    partition: Partition,
+    released: &CancellationToken,
+    memory: &mut Memory,
+) -> Result<SessionEnd, Error> {
+    let Processor { store, log, .. } = processor;
+    let Some(row) = store.take_over(partition, &processor.owner).await? else {
+        return Ok(SessionEnd::Taken);
     };
-    *held = Some(row.clone());
+    memory.row = Some(row.clone());
     metrics::epoch(partition, row.lease.epoch);
     let session = prepare(store, log, &row).await?;
-    if row.stopped.is_some() {
+    // Parked for what it is about to meet again: it goes on once it has got over that.
+    if row.stopped.is_some() && memory.findings.company.is_none() {
         store.set_stopped(row.lease, None).await?;
         tracing::info!(%partition, "the partition goes on");
     }
-    metrics::stopped(partition, false);
-    process(store, log, config, session, released).await?;
-    Ok(Ended::Released)
+    metrics::stopped(partition, memory.findings.company.is_some());
+    process(processor, session, &mut memory.findings, released).await?;
+    Ok(SessionEnd::Released)
 }
 
-fn report(partition: Partition, error: &Error, stopped: bool) {
-    if stopped {
-        metrics::stopped(partition, true);
-        tracing::error!(%partition, why = %error, "the partition is stopped until an operator has looked");
-    } else {
-        tracing::warn!(%partition, error = %error.chain(), "the partition starts over");
-    }
-}
-
-async fn show<S: Store>(store: &S, row: &Row, error: &Error) {
+/// Shows why the partition does not go on; without a row nobody could be told.
+async fn show<S: Store>(store: &S, memory: &Memory, error: &Error) {
+    let Some(row) = &memory.row else { return };
     metrics::stopped(row.lease.partition, true);
     if let Err(unshown) = store.set_stopped(row.lease, Some(&error.chain())).await {
         tracing::warn!(partition = %row.lease.partition, error = %unshown.chain(), "the reason could not be stored");
     }
 }
 
-async fn give_back<S: Store>(store: &S, row: Option<&Row>) {
-    let Some(row) = row else { return };
+async fn give_back<S: Store>(store: &S, memory: &Memory) {
+    let Some(row) = &memory.row else { return };
     if let Err(error) = store.release(row.lease, row.published).await {
         tracing::warn!(partition = %row.lease.partition, error = %error.chain(), "the lease runs out by itself");
     }
-}
-
-fn pause(config: &Config, failures: u32) -> Duration {
-    config
-        .pause_min
-        .saturating_mul(1 << failures.min(10))
-        .min(config.pause_max)
 }

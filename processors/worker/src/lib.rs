@@ -3,14 +3,18 @@
 //! Invariant: balances, outcomes and the position in the log move in one transaction, and only while this
 //! process's epoch is the partition's epoch.
 
+mod accounts;
+mod adopt;
+mod apply;
+mod args;
 mod assign;
 mod commit;
 mod config;
+mod dead_letters;
 mod decode;
 mod error;
 mod failpoint;
 mod hold;
-pub mod journal;
 pub mod metrics;
 mod nats;
 pub mod operate;
@@ -21,8 +25,11 @@ mod publish;
 mod role;
 mod seam;
 mod takeover;
+pub mod times;
+mod turns;
 mod work;
 
+pub use args::Args;
 pub use config::Config;
 pub use error::Error;
 pub use failpoint::Failpoint;
@@ -31,10 +38,10 @@ pub use role::{Connections, run};
 
 /// The parts that the simulation drives directly.
 pub mod simulation {
-    pub use crate::commit::{Commit, DeadLetter};
-    pub use crate::hold::{Ended, hold};
+    pub use crate::accounts::{AccountWrite, Entry, account_writes};
+    pub use crate::commit::Commit;
+    pub use crate::hold::{Ended, Processor, hold};
     pub use crate::postgres::Postgres;
-    pub use crate::seam::{
-        Advance, CommitRow, Feed, Lease, Ledger, Ledgers, Log, Row, Store, Transaction,
-    };
+    pub use crate::seam::{Advance, Feed, Lease, Log, Row, Store, Transaction};
+    pub use crate::turns::Turns;
 }

@@ -3,9 +3,7 @@
 //! Invariant: every write of a partition's row carries its epoch; sessions give up long before the lease does.
 
 mod accounts;
-mod appends;
 mod batch;
-pub(crate) mod journal;
 mod partitions;
 mod rows;
 
@@ -14,24 +12,31 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::Error;
+use crate::{Error, times};
 
 pub(crate) use batch::Batch;
 
 /// What a processor's sessions run with. Plans are made for keys, not for tables: a plan made while a table
-/// was empty would stay a sequential scan. Time-outs lie below the lease, so that a process that stands still
-/// does not hold others up.
+/// was empty would stay a sequential scan. Time-outs lie below the lease (see [`times`]), so that a process that stands
+/// still does not hold others up.
 pub fn session_options(options: PgConnectOptions) -> PgConnectOptions {
-    options.application_name("sluice process").options([
+    let limit = |time: Duration| format!("{}ms", time.as_millis());
+    let limits = [
+        (
+            "idle_in_transaction_session_timeout",
+            limit(times::IDLE_MAX),
+        ),
+        ("lock_timeout", limit(times::LOCK_MAX)),
+        ("statement_timeout", limit(times::STATEMENT_MAX)),
+    ];
+    let options = options.application_name("sluice process").options(limits);
+    options.options([
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
         ("jit", "off"),
         ("synchronous_commit", "on"),
-        ("idle_in_transaction_session_timeout", "2s"),
-        ("lock_timeout", "2s"),
-        ("statement_timeout", "4s"),
         ("tcp_keepalives_idle", "2"),
         ("tcp_keepalives_interval", "1"),
         ("tcp_keepalives_count", "3"),
@@ -54,9 +59,11 @@ fn classify(doing: &'static str, error: sqlx::Error) -> Error {
     let code = database.code().unwrap_or_default().into_owned();
     let key_taken = database.constraint() == Some("transfers_key");
     match code.get(..2) {
-        // Serialization failure and deadlock; lock time-out.
+        // Serialization failure and deadlock.
         Some("40") => Error::Conflict(error.into()),
-        _ if code == "55P03" || (code == "23505" && key_taken) => Error::Conflict(error.into()),
+        _ if code == "23505" && key_taken => Error::Conflict(error.into()),
+        // Lock time-out.
+        _ if code == "55P03" => Error::Blocked(error.into()),
         Some("22" | "23" | "54") => Error::Poison(database.to_string()),
         _ => Error::unavailable(doing, error),
     }

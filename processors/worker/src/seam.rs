@@ -3,13 +3,12 @@
 //! Invariant: these traits have two implementations each, the real one and the simulation's, and the same test
 //! body runs against both.
 
-use std::collections::HashMap;
-
+use journal::{CommitRow, Ledgers};
 use ledger::{Reads, Rows};
-use schemas::{Event, LedgerName, Partition, Position, Timestamp, Units};
+use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use streams::{
-    DeadLetterRecord, EventRecord, PublishError, Published, ReadError, Record, Reply, ReplyTo,
-    StreamIdentity,
+    Copied, DeadLetterRecord, EventRecord, PublishError, Published, ReadError, Record, Reply,
+    ReplyTo, StreamIdentity,
 };
 
 use crate::Error;
@@ -32,6 +31,8 @@ pub struct Row {
     /// When the log stored the record at `applied`.
     pub applied_at: Timestamp,
     pub published: Position,
+    /// Dead letters up to here are on DLQ.
+    pub dlq_published: Position,
     /// Why an owner before us stopped.
     pub stopped: Option<String>,
 }
@@ -46,26 +47,6 @@ pub struct Advance {
     /// Known to be on EVENTS, up to here.
     pub published: Position,
 }
-
-/// A commit without its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CommitRow {
-    pub first_position: Position,
-    pub position: Position,
-    pub encoder: i16,
-    pub commands: u32,
-    pub previous_hash: [u8; 32],
-    pub hash: [u8; 32],
-}
-
-/// A ledger as decoding needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ledger {
-    pub number: i32,
-    pub units: Units,
-}
-
-pub type Ledgers = HashMap<LedgerName, Ledger>;
 
 /// Postgres.
 pub trait Store: Clone + Send + Sync + 'static {
@@ -129,12 +110,26 @@ pub trait Store: Clone + Send + Sync + 'static {
         position: Position,
     ) -> impl Future<Output = Result<Option<CommitRow>, Error>> + Send;
 
-    /// The outcomes of a commit, in order, and its dead letters.
+    /// The outcomes of a commit, in order.
     fn journal(
         &self,
         partition: Partition,
         commit: &CommitRow,
-    ) -> impl Future<Output = Result<(Vec<Event>, Vec<DeadLetterRecord>), Error>> + Send;
+    ) -> impl Future<Output = Result<Vec<Event>, Error>> + Send;
+
+    /// The first dead letters after a place, in order.
+    fn dead_letters_after(
+        &self,
+        after: LinePosition,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<DeadLetterRecord>, Error>> + Send;
+
+    /// Records that dead letters up to a position are on DLQ.
+    fn dead_letters_copied(
+        &self,
+        lease: Lease,
+        position: Position,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Opens a transaction that moves the position; `Fenced` when it is not ours to move.
     fn begin(
@@ -198,16 +193,22 @@ pub trait Log: Clone + Send + Sync + 'static {
         after: u64,
     ) -> impl Future<Output = Result<u64, PublishError>> + Send;
 
+    fn dead_letters_copied(
+        &self,
+        partition: Partition,
+    ) -> impl Future<Output = Result<Copied, Error>> + Send;
+
     fn publish_dead_letter(
         &self,
         letter: &DeadLetterRecord,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
+        after: u64,
+    ) -> impl Future<Output = Result<u64, PublishError>> + Send;
 
     fn reply(&self, to: &ReplyTo, reply: Reply) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// The records of one partition, in order.
-pub trait Feed: Send {
+pub trait Feed: Send + Sync {
     fn next(&mut self) -> impl Future<Output = Result<Record, ReadError>> + Send;
 
     /// The next record, if it is here already.

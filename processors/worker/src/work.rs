@@ -2,14 +2,16 @@
 //!
 //! Invariant: whole records, in the order of the log: a commit never ends inside one.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use bytes::Bytes;
 use ledger::Batch;
-use schemas::{Position, Timestamp};
+use schemas::{LinePosition, Order, Position, Timestamp};
 use streams::ReplyTo;
 
-use crate::commit::Slot;
-use crate::decode::{Decoded, Line};
+use crate::commit::{DeadLetter, Slot};
+use crate::decode::{Decoded, Line, shorten};
 
 /// The records of one transaction.
 pub(crate) struct Work {
@@ -81,4 +83,71 @@ impl Work {
         self.next = decoded.position;
         self.next_at = decoded.stored_at;
     }
+
+    /// The slot of the command with this number, counted from the first; behind the last slot when there are fewer.
+    fn slot_of(&self, number: usize) -> usize {
+        let mut commands = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| is_command(slot));
+        commands
+            .nth(number)
+            .map_or(self.slots.len(), |(slot, _)| slot)
+    }
+
+    /// These commands, with the dead letters between them.
+    pub(crate) fn part(&self, commands: Range<usize>) -> (Batch, &[Slot]) {
+        let from = if commands.start == 0 {
+            0
+        } else {
+            self.slot_of(commands.start)
+        };
+        let to = match commands.end.checked_sub(1) {
+            Some(last) if last >= commands.start => self.slot_of(last) + 1,
+            _ => from,
+        };
+        let items = self.batch.items[commands].to_vec();
+        (Batch { items }, &self.slots[from..to])
+    }
+
+    /// Makes the command with this number a dead letter, as it can never be committed; says where it stood.
+    pub(crate) fn bury(&mut self, number: usize, why: &str) -> LinePosition {
+        let place = self.slot_of(number);
+        let Slot::Command { body, recorded_at } = self.slots[place].clone() else {
+            unreachable!("the slot of a command holds a command");
+        };
+        let item = self.batch.items.remove(number);
+        self.slots[place] = Slot::Dead(DeadLetter {
+            at: item.at,
+            whole: false,
+            recorded_at,
+            transfer_id: match &item.order {
+                Order::Transfer(order) => Some(order.id(&item.ledger_name)),
+                Order::Account(..) => None,
+            },
+            ledger: Some((item.ledger, item.ledger_name)),
+            reason: "cannot_be_committed".to_owned(),
+            detail: shorten(why),
+            body,
+            headers: Bytes::new(),
+        });
+        item.at
+    }
+
+    /// Buries those that are known to be culprits.
+    pub(crate) fn bury_known(&mut self, culprits: &BTreeMap<LinePosition, String>) {
+        if culprits.is_empty() {
+            return;
+        }
+        for number in (0..self.batch.items.len()).rev() {
+            if let Some(why) = culprits.get(&self.batch.items[number].at) {
+                self.bury(number, why);
+            }
+        }
+    }
+}
+
+fn is_command(slot: &Slot) -> bool {
+    matches!(slot, Slot::Command { .. })
 }

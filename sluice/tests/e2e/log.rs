@@ -106,9 +106,12 @@ async fn what_cannot_be_decoded_is_a_dead_letter_and_blocks_nothing() {
 
     system.drained().await;
     let jetstream = async_nats::jetstream::new(nats);
-    let dlq = jetstream.get_stream("DLQ").await.unwrap();
-    let letters = dlq.cached_info().state.messages;
-    assert_eq!(letters, expected.len() as u64);
+    let dlq = eventually("dead letters are copied", async || {
+        let dlq = jetstream.get_stream("DLQ").await.unwrap();
+        let letters = dlq.cached_info().state.messages;
+        (letters == expected.len() as u64).then_some(dlq)
+    })
+    .await;
     let first = dlq.get_raw_message(1).await.unwrap();
     assert_eq!(&first.payload[..], b"not json");
     assert_eq!(
@@ -236,7 +239,7 @@ async fn a_late_second_copy_of_an_event_record_is_refused() {
     let mut copies = 0;
     for partition in 0..log.partitions() {
         let partition = schemas::Partition(partition);
-        let commits = worker::journal::commits_after(
+        let commits = journal::commits_after(
             &system.database,
             partition,
             schemas::Position::default(),
@@ -247,10 +250,11 @@ async fn a_late_second_copy_of_an_event_record_is_refused() {
         let mut after = 0;
         let mut scan = log.scan_events(partition, 0).await.unwrap();
         for commit in commits {
-            let events = worker::journal::events_of(&system.database, partition, &commit)
+            let stretch = journal::Stretch::of(partition, &commit);
+            let events = journal::events_in(&system.database, stretch, None)
                 .await
                 .unwrap();
-            let record = worker::journal::rebuild(partition, &commit, &events).unwrap();
+            let record = journal::rebuild(partition, &commit, &events).unwrap();
             let again = log.publish(&record, after).await;
             assert!(
                 matches!(again, Err(streams::PublishError::WrongLast)),

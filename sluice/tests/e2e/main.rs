@@ -14,3 +14,4 @@ mod restored;
 mod stories;
 mod system;
 mod up;
+mod upgrade;

@@ -2,137 +2,105 @@
 //!
 //! Invariant: as many rows are written as were decided.
 
-use ledger::{AccountKey, AccountRow};
-use schemas::{Metadata, Outcome};
+use ledger::AccountRow;
+use schemas::Metadata;
 
 use super::batch::Batch;
 use super::classify;
+use super::rows::RowPlace;
 use crate::Error;
+use crate::accounts::{AccountWrite, Entry, account_writes};
 use crate::commit::Commit;
 
 impl Batch {
-    pub(super) async fn update_balances(
-        &mut self,
-        changed: &[(AccountKey, AccountRow)],
-    ) -> Result<(), Error> {
-        if changed.is_empty() {
-            return Ok(());
-        }
-        // Both sides are in the order of their keys.
-        let mut locked = self.places.iter();
-        let places: Option<Vec<_>> = changed
-            .iter()
-            .map(|(key, _)| locked.find(|(locked, _)| locked == key))
-            .map(|found| found.map(|(_, place)| *place))
-            .collect();
-        let places = places.ok_or_else(|| {
-            Error::Stopped("an account was changed that was not locked".to_owned())
-        })?;
-        let updated = sqlx::query(UPDATE_BALANCES)
-            .bind(places)
-            .bind(
-                changed
-                    .iter()
-                    .map(|(_, row)| row.account.balance.minor)
-                    .collect::<Vec<_>>(),
-            )
-            .bind(
-                changed
-                    .iter()
-                    .map(|(_, row)| row.account.version)
-                    .collect::<Vec<_>>(),
-            )
-            .bind(
-                changed
-                    .iter()
-                    .map(|(_, row)| row.changed_at.nanoseconds())
-                    .collect::<Vec<_>>(),
-            )
-            .execute(&mut *self.transaction)
-            .await
-            .map_err(|error| classify("updating balances", error))?;
-        expect_rows(updated.rows_affected(), changed.len(), "accounts")
-    }
-
-    /// Accounts whose limits, status or metadata were changed; few.
-    pub(super) async fn rewrite_accounts(&mut self, commit: &Commit) -> Result<(), Error> {
-        let mut rewritten: Vec<_> = commit
-            .events
-            .iter()
-            .filter_map(|(ledger, event)| match &event.outcome {
-                Outcome::AccountChanged(account)
-                | Outcome::AccountFrozen(account)
-                | Outcome::AccountUnfrozen(account)
-                | Outcome::AccountClosed(account) => Some(AccountKey {
-                    ledger: (*ledger)?,
-                    id: account.id.clone(),
-                }),
-                _ => None,
-            })
-            .collect();
-        rewritten.sort_unstable();
-        rewritten.dedup();
-        for (key, row) in &commit.changed {
-            if rewritten.binary_search(key).is_err() {
-                continue;
+    pub(super) async fn write_accounts(&mut self, commit: &Commit) -> Result<(), Error> {
+        for write in account_writes(commit) {
+            match write {
+                AccountWrite::Open(rows) => self.open_accounts(&rows).await?,
+                AccountWrite::Post(rows) => self.update_balances(&rows).await?,
+                AccountWrite::Rewrite(rows) => self.rewrite_accounts(&rows).await?,
             }
-            sqlx::query(REWRITE_ACCOUNT)
-                .bind(key.ledger)
-                .bind(key.id.as_str())
-                .bind(row.account.status.as_str())
-                .bind(row.account.min_balance.map(|money| money.minor))
-                .bind(row.account.metadata.as_ref().map(Metadata::as_str))
-                .execute(&mut *self.transaction)
-                .await
-                .map_err(|error| classify("changing an account", error))?;
         }
         Ok(())
     }
 
-    pub(super) async fn open_accounts(
-        &mut self,
-        opened: &[(AccountKey, AccountRow)],
-    ) -> Result<(), Error> {
-        if opened.is_empty() {
-            return Ok(());
-        }
-        let text = |get: fn(&AccountRow) -> Option<&str>| -> Vec<Option<&str>> {
-            opened.iter().map(|(_, row)| get(row)).collect()
-        };
-        let number64 = |get: fn(&AccountRow) -> Option<i64>| -> Vec<Option<i64>> {
-            opened.iter().map(|(_, row)| get(row)).collect()
-        };
+    async fn update_balances(&mut self, posted: &[&Entry]) -> Result<(), Error> {
+        let updated = sqlx::query(UPDATE_BALANCES)
+            .bind(self.places_of(posted)?)
+            .bind(column(posted, |row| row.account.balance.minor))
+            .bind(column(posted, |row| row.account.version))
+            .bind(column(posted, |row| row.changed_at.nanoseconds()))
+            .execute(&mut *self.transaction)
+            .await
+            .map_err(|error| classify("updating balances", error))?;
+        expect_rows(updated.rows_affected(), posted.len(), "accounts")
+    }
+
+    async fn rewrite_accounts(&mut self, changed: &[&Entry]) -> Result<(), Error> {
+        let updated = sqlx::query(REWRITE_ACCOUNTS)
+            .bind(self.places_of(changed)?)
+            .bind(column(changed, |row| row.account.balance.minor))
+            .bind(column(changed, |row| row.account.version))
+            .bind(column(changed, |row| row.changed_at.nanoseconds()))
+            .bind(column(changed, |row| row.account.status.as_str()))
+            .bind(column(changed, min_balance))
+            .bind(column(changed, metadata))
+            .execute(&mut *self.transaction)
+            .await
+            .map_err(|error| classify("changing accounts", error))?;
+        expect_rows(updated.rows_affected(), changed.len(), "accounts")
+    }
+
+    async fn open_accounts(&mut self, opened: &[&Entry]) -> Result<(), Error> {
+        let ledgers: Vec<i32> = opened.iter().map(|(key, _)| key.ledger).collect();
         let inserted = sqlx::query(OPEN_ACCOUNTS)
-            .bind(opened.iter().map(|(key, _)| key.ledger).collect::<Vec<_>>())
-            .bind(text(|row| Some(row.account.id.as_str())))
-            .bind(text(|row| Some(row.account.currency.as_str())))
-            .bind(
-                opened
-                    .iter()
-                    .map(|(_, row)| i16::from(row.account.balance.exponent))
-                    .collect::<Vec<_>>(),
-            )
-            .bind(text(|row| row.account.kind.as_deref()))
-            .bind(text(|row| Some(row.account.status.as_str())))
-            .bind(number64(|row| Some(row.account.balance.minor)))
-            .bind(number64(|row| {
-                row.account.min_balance.map(|money| money.minor)
+            .bind(ledgers)
+            .bind(column(opened, |row| row.account.id.as_str()))
+            .bind(column(opened, |row| row.account.currency.as_str()))
+            .bind(column(opened, |row| {
+                i16::from(row.account.balance.exponent)
             }))
-            .bind(number64(|row| Some(row.account.version)))
-            .bind(text(|row| {
-                row.account.metadata.as_ref().map(Metadata::as_str)
-            }))
-            .bind(number64(|row| row.opening.min_balance))
-            .bind(text(|row| {
+            .bind(column(opened, |row| row.account.kind.as_deref()))
+            .bind(column(opened, |row| row.account.status.as_str()))
+            .bind(column(opened, |row| row.account.balance.minor))
+            .bind(column(opened, min_balance))
+            .bind(column(opened, |row| row.account.version))
+            .bind(column(opened, metadata))
+            .bind(column(opened, |row| row.opening.min_balance))
+            .bind(column(opened, |row| {
                 row.opening.metadata.as_ref().map(Metadata::as_str)
             }))
-            .bind(number64(|row| Some(row.account.opened_at.nanoseconds())))
-            .bind(number64(|row| Some(row.changed_at.nanoseconds())))
+            .bind(column(opened, |row| row.account.opened_at.nanoseconds()))
+            .bind(column(opened, |row| row.changed_at.nanoseconds()))
             .execute(&mut *self.transaction)
             .await
             .map_err(|error| classify("opening accounts", error))?;
         expect_rows(inserted.rows_affected(), opened.len(), "accounts")
     }
+
+    /// Where these accounts lie; both sides are in the order of their keys.
+    fn places_of(&self, entries: &[&Entry]) -> Result<Vec<RowPlace>, Error> {
+        let mut locked = self.places.iter();
+        let places: Option<Vec<_>> = entries
+            .iter()
+            .map(|(key, _)| locked.find(|(locked, _)| locked == key))
+            .map(|found| found.map(|(_, place)| *place))
+            .collect();
+        places
+            .ok_or_else(|| Error::Stopped("an account was changed that was not locked".to_owned()))
+    }
+}
+
+fn column<'a, T>(entries: &[&'a Entry], value: impl Fn(&'a AccountRow) -> T) -> Vec<T> {
+    entries.iter().map(|(_, row)| value(row)).collect()
+}
+
+fn min_balance(row: &AccountRow) -> Option<i64> {
+    row.account.min_balance.map(|money| money.minor)
+}
+
+fn metadata(row: &AccountRow) -> Option<&str> {
+    row.account.metadata.as_ref().map(Metadata::as_str)
 }
 
 pub(super) fn expect_rows(written: u64, decided: usize, table: &str) -> Result<(), Error> {
@@ -152,12 +120,17 @@ const UPDATE_BALANCES: &str = "
       FROM unnest($1::tid[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u (place, balance, version, changed_at)
      WHERE a.ctid = u.place";
 
-const REWRITE_ACCOUNT: &str = "
-    UPDATE accounts
-       SET status = $3,
-           min_balance = $4,
-           metadata = $5
-     WHERE ledger = $1 AND id = $2";
+const REWRITE_ACCOUNTS: &str = "
+    UPDATE accounts a
+       SET balance = u.balance,
+           version = u.version,
+           changed_at = u.changed_at,
+           status = u.status,
+           min_balance = u.min_balance,
+           metadata = u.metadata
+      FROM unnest($1::tid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[])
+           AS u (place, balance, version, changed_at, status, min_balance, metadata)
+     WHERE a.ctid = u.place";
 
 const OPEN_ACCOUNTS: &str = "
     INSERT INTO accounts (ledger, id, currency, exponent, type, status, balance, min_balance, version, metadata,

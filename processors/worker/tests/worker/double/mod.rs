@@ -3,6 +3,7 @@
 //! Invariant: what a double refuses, the real server refuses; `seams` runs the same bodies against both.
 
 mod commands;
+mod constraints;
 mod events;
 mod faults;
 mod log;

@@ -8,14 +8,10 @@ use std::time::Duration;
 use ledger::AccountKey;
 use schemas::{Partition, TransferId};
 use tokio::time::Instant;
-use worker::Error;
+use worker::{Error, times};
 
 use super::world::{Shared, World};
 
-/// As in `session_options`.
-const LOCK_MAX: Duration = Duration::from_secs(2);
-/// As in the takeover.
-const BLOCKED_MAX: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(3);
 
 #[derive(Debug, Default)]
@@ -139,9 +135,9 @@ impl Shared {
                     world.seen.count("statements that waited for a lock");
                 }
             }
-            if started.elapsed() > LOCK_MAX {
+            if started.elapsed() > times::LOCK_MAX {
                 self.lock().seen.count("lock time-outs");
-                return Err(Error::Conflict("lock time-out".into()));
+                return Err(Error::Blocked("lock time-out".into()));
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -157,7 +153,7 @@ impl Shared {
                 let Some(holder) = world.sessions.holder(&Lock::Partition(partition), None) else {
                     return;
                 };
-                if started.elapsed() > BLOCKED_MAX {
+                if started.elapsed() > times::BLOCKED_MAX {
                     world.sessions.close(holder);
                     world.seen.count("sessions ended by a takeover");
                 }

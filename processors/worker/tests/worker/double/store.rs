@@ -2,16 +2,17 @@
 //!
 //! Invariant: reads see what is committed, and every write of a partition's row carries its epoch.
 
+use journal::{CommitRow, Ledgers};
 use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use streams::DeadLetterRecord;
 use worker::Error;
-use worker::simulation::{Advance, CommitRow, Lease, Ledgers, Row, Store as Seam};
+use worker::simulation::{Advance, Lease, Row, Store as Seam};
 
 use super::faults::Point;
 use super::process::Process;
 use super::sessions::Lock;
 use super::transaction::Transaction;
-use super::world::{PartitionRow, World};
+use super::world::{PartitionRow, Tables, World};
 
 #[derive(Clone)]
 pub(crate) struct Store(pub(crate) Process);
@@ -87,6 +88,7 @@ impl World {
             applied: row.applied,
             applied_at: row.applied_at,
             published: row.published,
+            dlq_published: row.dlq_published,
             stopped: row.stopped.clone(),
         }
     }
@@ -198,11 +200,7 @@ impl Seam for Store {
         .await
     }
 
-    async fn journal(
-        &self,
-        partition: Partition,
-        commit: &CommitRow,
-    ) -> Result<(Vec<Event>, Vec<DeadLetterRecord>), Error> {
+    async fn journal(&self, partition: Partition, commit: &CommitRow) -> Result<Vec<Event>, Error> {
         let at = |position, line| LinePosition {
             partition,
             position,
@@ -210,12 +208,32 @@ impl Seam for Store {
         };
         let lines = at(commit.first_position, 0)..=at(commit.position, u32::MAX);
         self.read(Point::Journal, |world| {
-            let events = world.tables.outcomes.range(lines.clone());
-            let dead = world.tables.dead_letters.range(lines);
-            (
-                events.map(|(_, event)| event.clone()).collect(),
-                dead.map(|(_, letter)| letter.clone()).collect(),
-            )
+            let events = world.tables.outcomes.range(lines);
+            events.map(|(_, event)| event.clone()).collect()
+        })
+        .await
+    }
+
+    async fn dead_letters_after(
+        &self,
+        after: LinePosition,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterRecord>, Error> {
+        self.read(Point::DeadLettersAfter, |world| {
+            let later = world.tables.dead_letters.values();
+            later
+                .filter(|letter| letter.at.partition == after.partition && letter.at > after)
+                .take(limit)
+                .cloned()
+                .collect()
+        })
+        .await
+    }
+
+    async fn dead_letters_copied(&self, lease: Lease, position: Position) -> Result<(), Error> {
+        self.update(Point::RecordCopied, lease, |row, _| {
+            row.dlq_published = row.dlq_published.max(position);
+            true
         })
         .await
     }
@@ -238,7 +256,7 @@ impl Seam for Store {
                     session: world.sessions.open(lease.partition),
                     lease,
                     advance,
-                    writes: None,
+                    own: Tables::default(),
                 })
             });
             let transaction = opened.await?;

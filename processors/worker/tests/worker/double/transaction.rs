@@ -2,19 +2,18 @@
 //!
 //! Invariant: its writes are applied at once, at its COMMIT, and only while its session lives.
 
-use std::sync::Arc;
-
 use ledger::{AccountRow, Reads, Rows};
 use rand::RngExt as _;
 use schemas::{Outcome, Timestamp, Transfer};
 use worker::Error;
-use worker::simulation::{Advance, Commit, CommitRow, DeadLetter, Lease, Transaction as Seam};
+use worker::simulation::{Advance, Commit, Lease, Transaction as Seam};
 
+use super::constraints::{View, by_key};
 use super::faults::Point;
 use super::process::Process;
 use super::sessions::{Lock, ended};
 use super::store::failed;
-use super::world::World;
+use super::world::{Tables, World};
 
 /// The description of a command that the double refuses to store.
 pub(crate) const POISON: &str = "poison";
@@ -24,7 +23,8 @@ pub(crate) struct Transaction {
     pub(super) session: u64,
     pub(super) lease: Lease,
     pub(super) advance: Advance,
-    pub(super) writes: Option<Arc<Commit>>,
+    /// What it has written; seen by itself, and by others once it is committed.
+    pub(super) own: Tables,
 }
 
 impl Transaction {
@@ -56,6 +56,10 @@ impl Transaction {
         let world = &self.process.world;
         let mut accounts: Vec<Option<AccountRow>> = Vec::with_capacity(reads.accounts.len());
         for key in &reads.accounts {
+            if let Some(own) = self.own.accounts.get(key) {
+                accounts.push(Some(own.clone()));
+                continue;
+            }
             if !world.lock().tables.accounts.contains_key(key) {
                 accounts.push(None);
                 continue;
@@ -68,7 +72,10 @@ impl Transaction {
             );
         }
         let world = world.lock();
-        let stored = |id| world.tables.transfers.get(id).cloned();
+        let stored = |id| {
+            let own = self.own.transfers.get(id);
+            own.or_else(|| world.tables.transfers.get(id)).cloned()
+        };
         let transfers = reads.transfers.iter().map(stored).collect();
         let rows = Rows {
             accounts,
@@ -77,28 +84,46 @@ impl Transaction {
         Ok((rows, world.now()))
     }
 
+    /// Runs a statement that waits for nobody.
+    fn execute(
+        &mut self,
+        statement: impl FnOnce(View<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let world = self.process.world.lock();
+        statement(View {
+            own: &mut self.own,
+            committed: &world.tables,
+        })
+    }
+
     /// Takes every key, in order; waits for whoever inserted it and has not committed yet.
-    async fn take_keys(&self, commit: &Commit) -> Result<(), Error> {
-        let mut decided: Vec<&Transfer> = transfers(commit).collect();
-        decided.sort_unstable_by_key(|transfer| transfer.id);
-        for transfer in decided {
+    async fn insert_transfers(&mut self, commit: &Commit) -> Result<(), Error> {
+        for transfer in by_key(commit) {
             if transfer.description.as_deref() == Some(POISON) {
                 return Err(Error::Poison("refused by a constraint".to_owned()));
             }
             let lock = Lock::Key(transfer.id);
+            let own = self.own.transfers.contains_key(&transfer.id);
             let taken = self
                 .process
                 .world
                 .with_lock(lock, Some(self.session), |world| {
-                    if world.tables.transfers.contains_key(&transfer.id) {
+                    if own || world.tables.transfers.contains_key(&transfer.id) {
                         world.seen.count("keys that two partitions raced for");
                         return Err(Error::Conflict("transfers_key".into()));
                     }
                     Ok(())
                 });
             taken.await?;
+            self.execute(|mut view| view.insert_transfer(transfer))?;
         }
         Ok(())
+    }
+
+    async fn write_all(&mut self, commit: &Commit) -> Result<(), Error> {
+        self.execute(|mut view| view.write_accounts(commit))?;
+        self.insert_transfers(commit).await?;
+        self.execute(|mut view| view.insert_journal(commit))
     }
 }
 
@@ -114,15 +139,14 @@ impl Seam for Transaction {
     }
 
     async fn write(&mut self, commit: &Commit) -> Result<(), Error> {
+        let process = self.process.clone();
         let effect = async {
             self.statement()?;
-            let taken = self.take_keys(commit).await;
+            let written = self.write_all(commit).await;
             self.rest();
-            taken
+            written
         };
-        let written = self.process.call(Point::Write, failed, effect).await;
-        self.writes = Some(Arc::new(commit.clone()));
-        written
+        process.call(Point::Write, failed, effect).await
     }
 
     async fn commit(self) -> Result<(), Error> {
@@ -131,11 +155,7 @@ impl Seam for Transaction {
             if !world.sessions.is_open(self.session) {
                 return Err(ended());
             }
-            let writes = self
-                .writes
-                .as_ref()
-                .expect("a batch is written before its COMMIT");
-            world.apply(self.lease, self.advance, writes);
+            world.apply(self.lease, self.advance, &self.own);
             world.sessions.close(self.session);
             Ok(())
         };
@@ -158,7 +178,7 @@ impl Drop for Transaction {
 }
 
 impl World {
-    fn apply(&mut self, lease: Lease, advance: Advance, commit: &Commit) {
+    fn apply(&mut self, lease: Lease, advance: Advance, own: &Tables) {
         let partition = lease.partition;
         let lease_until = self.lease_from_now();
         let row = self.row(partition);
@@ -171,38 +191,28 @@ impl World {
         row.published = row.published.max(advance.published);
         row.lease_until = lease_until;
         let tables = &mut self.tables;
-        for (key, account) in commit.opened.iter().chain(&commit.changed) {
-            tables.accounts.insert(key.clone(), account.clone());
-        }
-        for transfer in transfers(commit) {
-            let before = tables.transfers.insert(transfer.id, transfer.clone());
+        tables.accounts.extend(own.accounts.clone());
+        for (id, transfer) in &own.transfers {
+            let before = tables.transfers.insert(*id, transfer.clone());
             assert_eq!(before, None, "a key is taken once");
         }
-        for (_, event) in &commit.events {
-            let before = tables.outcomes.insert(event.at, event.clone());
+        for (at, event) in &own.outcomes {
+            let before = tables.outcomes.insert(*at, event.clone());
             assert_eq!(before, None, "a line is decided once");
         }
-        for letter in &commit.dead {
-            tables
-                .dead_letters
-                .insert(letter.at, DeadLetter::to_record(letter));
+        tables.debits.extend(own.debits.clone());
+        tables.credits.extend(own.credits.clone());
+        tables.dead_letters.extend(own.dead_letters.clone());
+        assert_eq!(own.commits.len(), 1, "a transaction is a commit");
+        for (at, row) in &own.commits {
+            let before = tables.commits.insert(*at, *row);
+            assert_eq!(before, None, "a position is committed once");
         }
-        let record = &commit.record;
-        tables.history.push((partition, record.position));
-        let row = CommitRow {
-            first_position: record.first_position,
-            position: record.position,
-            encoder: record.encoder,
-            commands: record.count,
-            previous_hash: record.previous_hash,
-            hash: record.hash,
-        };
-        let before = tables.commits.insert((partition, record.position), row);
-        assert_eq!(before, None, "a position is committed once");
+        tables.history.extend(&own.history);
     }
 }
 
-fn transfers(commit: &Commit) -> impl Iterator<Item = &Transfer> {
+pub(super) fn transfers(commit: &Commit) -> impl Iterator<Item = &Transfer> {
     commit
         .events
         .iter()

@@ -1,17 +1,20 @@
 //! Everything that outlives a process: tables, sessions, streams, the clock and the dice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use journal::{CommitRow, Ledgers};
 use ledger::{AccountKey, AccountRow};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use schemas::{Event, LinePosition, Partition, Position, Timestamp, Transfer, TransferId};
+use schemas::{
+    AccountId, Event, LinePosition, Partition, Position, Timestamp, Transfer, TransferId,
+};
 use streams::DeadLetterRecord;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use worker::simulation::{CommitRow, Ledgers};
+use worker::times;
 
 use super::commands::{Appended, Commands};
 use super::events::Events;
@@ -31,6 +34,7 @@ pub(crate) struct PartitionRow {
     pub(crate) applied: Position,
     pub(crate) applied_at: Timestamp,
     pub(crate) published: Position,
+    pub(crate) dlq_published: Position,
     pub(crate) stopped: Option<String>,
 }
 
@@ -40,6 +44,9 @@ pub(crate) struct Tables {
     pub(crate) partitions: BTreeMap<Partition, PartitionRow>,
     pub(crate) accounts: BTreeMap<AccountKey, AccountRow>,
     pub(crate) transfers: BTreeMap<TransferId, Transfer>,
+    /// Indexes of `transfers`: which version of an account was posted on this side.
+    pub(crate) debits: BTreeSet<(AccountId, Option<i64>)>,
+    pub(crate) credits: BTreeSet<(AccountId, Option<i64>)>,
     /// Every outcome: rows of `transfers`, `outcomes` and `dead_letters`.
     pub(crate) outcomes: BTreeMap<LinePosition, Event>,
     pub(crate) dead_letters: BTreeMap<LinePosition, DeadLetterRecord>,
@@ -80,6 +87,7 @@ impl Shared {
             applied: Position::default(),
             applied_at: Timestamp::default(),
             published: Position::default(),
+            dlq_published: Position::default(),
             stopped: None,
         };
         let tables = Tables {
@@ -95,7 +103,7 @@ impl Shared {
             trace: blake3::Hasher::new(),
             started: Instant::now(),
             lease,
-            idle_max: Some(Duration::from_secs(2)),
+            idle_max: Some(times::IDLE_MAX),
             tables,
             sessions: Sessions::default(),
             commands: Commands::default(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use schemas::{LedgerName, Partition, Units};
-use worker::simulation::{Ledger, Log as LogSeam, Postgres, Store as StoreSeam};
+use worker::simulation::{Log as LogSeam, Postgres, Store as StoreSeam};
 
 use crate::double::{Appended, Log, Process, Shared, Store};
 use crate::servers::{LEDGER, Servers};
@@ -34,7 +34,7 @@ pub(super) struct Double(Process);
 impl Double {
     pub(super) fn start() -> Self {
         let world = Shared::new(0, PARTITIONS, LEASE);
-        let ledger = Ledger {
+        let ledger = journal::Ledger {
             number: 1,
             units: Units::default(),
         };
@@ -96,10 +96,12 @@ impl Real {
     pub(super) async fn start() -> Self {
         let servers = Servers::start(PARTITIONS).await;
         let jetstream = servers.jetstream();
-        let events = jetstream.get_stream(streams::EVENTS).await.unwrap();
-        let mut config = events.cached_info().config.clone();
-        config.duplicate_window = Duration::from_millis(500);
-        jetstream.update_stream(config).await.unwrap();
+        for name in [streams::EVENTS, streams::DLQ] {
+            let stream = jetstream.get_stream(name).await.unwrap();
+            let mut config = stream.cached_info().config.clone();
+            config.duplicate_window = Duration::from_millis(500);
+            jetstream.update_stream(config).await.unwrap();
+        }
         servers
             .execute("ALTER TABLE transfers ADD CHECK (description <> 'poison')")
             .await;

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use schemas::{Event, EventKind, Partition, Position, Timestamp};
+use journal::{DeadLetter, rebuild};
+use schemas::{
+    Account, AccountStatus, Event, EventKind, LinePosition, Money, Outcome, Partition, Position,
+    Timestamp, Transfer,
+};
 use worker::Error;
-use worker::journal::rebuild;
-use worker::simulation::{DeadLetter, Lease, Row, Store, Transaction as _};
+use worker::simulation::{Commit, Lease, Row, Store, Transaction as _};
 
 use super::bench::Bench;
 use super::commits::{ACCEPTED_AT, batch, commit_of, dead_letter, step, write};
@@ -25,6 +28,9 @@ super::contract! {
     every_kind_of_outcome_is_read_back_as_it_was_written;
     a_key_that_another_partition_took_meanwhile_is_a_conflict;
     a_command_that_cannot_be_stored_is_poison;
+    what_an_account_may_hold_is_written_with_what_it_holds;
+    a_row_that_breaks_a_constraint_is_poison;
+    a_second_write_stands_on_the_first;
 }
 
 async fn take<S: Store>(store: &S, partition: Partition, owner: &str) -> Row {
@@ -204,7 +210,9 @@ async fn every_kind_of_outcome_is_read_back_as_it_was_written(bench: impl Bench)
             Some(commit)
         );
         assert_eq!(store.last_commit(FIRST).await.unwrap(), Some(commit));
-        let (events, dead_letters) = store.journal(FIRST, &commit).await.unwrap();
+        let events = store.journal(FIRST, &commit).await.unwrap();
+        let before = LinePosition { line: 0, ..dead.at };
+        let dead_letters = store.dead_letters_after(before, 9).await.unwrap();
         let expected: Vec<Event> = written.events.into_iter().map(|(_, event)| event).collect();
         assert_eq!(events, expected);
         assert_eq!(dead_letters, [DeadLetter::to_record(&dead)]);
@@ -283,6 +291,152 @@ async fn a_command_that_cannot_be_stored_is_poison(bench: impl Bench) {
     assert!(matches!(written, Err(Error::Poison(_))), "{written:?}");
     drop(transaction);
     assert_eq!(take(&store, FIRST, "a").await.applied, Position::new(0, 1));
+}
+
+/// One batch each, written after `BEFORE`: what is true once all of it is decided need not be true halfway.
+const CHANGED_AND_USED: &[&[&str]] = &[
+    &[
+        r#"{"command":"change_account","id":"bob","min_balance":"-100"}"#,
+        r#"{"idempotency_key":"c1","debit_account":"bob","credit_account":"alice","amount":"100","currency":"USD"}"#,
+    ],
+    &[
+        r#"{"idempotency_key":"c2","debit_account":"alice","credit_account":"bob","amount":"107","currency":"USD"}"#,
+        r#"{"command":"change_account","id":"bob","min_balance":"7"}"#,
+    ],
+    &[
+        r#"{"command":"change_account","id":"bob","min_balance":null,"metadata":{"limit":"none"}}"#,
+        r#"{"idempotency_key":"c3","debit_account":"bob","credit_account":"alice","amount":"1000","currency":"USD"}"#,
+        r#"{"idempotency_key":"c4","debit_account":"alice","credit_account":"bob","amount":"1000","currency":"USD"}"#,
+        r#"{"command":"change_account","id":"bob","min_balance":"0"}"#,
+    ],
+    &[
+        r#"{"command":"freeze_account","id":"bob"}"#,
+        r#"{"command":"unfreeze_account","id":"bob"}"#,
+        r#"{"idempotency_key":"c5","debit_account":"bob","credit_account":"world","amount":"7","currency":"USD"}"#,
+        r#"{"command":"close_account","id":"bob"}"#,
+    ],
+    &[
+        r#"{"command":"open_account","id":"dave","currency":"USD","min_balance":"-3"}"#,
+        r#"{"idempotency_key":"c6","debit_account":"dave","credit_account":"world","amount":"3","currency":"USD"}"#,
+        r#"{"idempotency_key":"c7","debit_account":"world","credit_account":"dave","amount":"3","currency":"USD"}"#,
+        r#"{"command":"close_account","id":"dave"}"#,
+    ],
+];
+
+async fn what_an_account_may_hold_is_written_with_what_it_holds(bench: impl Bench) {
+    let store = bench.store();
+    let lease = take(&store, FIRST, "a").await.lease;
+    post(&store, lease, 0, 1, BEFORE).await;
+    for (lines, position) in CHANGED_AND_USED.iter().zip(2..) {
+        let commands = batch(FIRST, position, lines);
+        let mut transaction = store
+            .begin(lease, step(position - 1, position))
+            .await
+            .unwrap();
+        let written = write(&mut transaction, lease, &commands, None, [0; 32]).await;
+        let written = written.unwrap_or_else(|error| panic!("{lines:?}: {}", error.chain()));
+        transaction.commit().await.unwrap();
+        let refused = written.events.iter().find(|(_, event)| {
+            matches!(
+                event.outcome,
+                Outcome::Refused(_) | Outcome::AccountRefused(_)
+            )
+        });
+        assert_eq!(refused, None, "each command is meant to be accepted");
+
+        let reads = ledger::reads(&commands);
+        let mut reading = store
+            .begin(lease, step(position, position + 1))
+            .await
+            .unwrap();
+        let (rows, _) = reading.load(&reads).await.unwrap();
+        for (key, row) in written.opened.iter().chain(&written.changed) {
+            let place = reads.accounts.binary_search(key).unwrap();
+            assert_eq!(rows.accounts[place].as_ref(), Some(row));
+        }
+    }
+}
+
+/// Constraints are the tables', so a double without them would hide what they do.
+async fn a_row_that_breaks_a_constraint_is_poison(bench: impl Bench) {
+    let store = bench.store();
+    let lease = take(&store, FIRST, "a").await.lease;
+    post(&store, lease, 0, 1, BEFORE).await;
+    let change = r#"{"command":"change_account","id":"alice","metadata":{"changed":"yes"}}"#;
+    let spoil: [fn(&mut Account); 4] = [
+        |alice| alice.balance.minor = -1,
+        |alice| {
+            alice.min_balance = Some(Money {
+                minor: 1_000_000,
+                exponent: 2,
+            });
+        },
+        |alice| alice.status = AccountStatus::Closed,
+        |alice| alice.version = -1,
+    ];
+    for spoil in spoil {
+        let spoilt = |commit: &mut Commit| spoil(&mut commit.changed[0].1.account);
+        let written = write_spoilt(&store, lease, change, spoilt).await;
+        assert!(matches!(written, Err(Error::Poison(_))), "{written:?}");
+    }
+    let pay = r#"{"idempotency_key":"new","debit_account":"world","credit_account":"alice","amount":"1","currency":"USD"}"#;
+    let spoil: [fn(&mut Transfer); 4] = [
+        |transfer| transfer.amount.minor = 0,
+        // `BEFORE` posted one of this version.
+        |transfer| transfer.debit_version = Some(1),
+        |transfer| transfer.credit_version = None,
+        |transfer| transfer.description = Some("\0".to_owned()),
+    ];
+    for spoil in spoil {
+        let spoilt = |commit: &mut Commit| match &mut commit.events[0].1.outcome {
+            Outcome::Posted(transfer) => spoil(transfer),
+            other => panic!("{other:?}"),
+        };
+        let written = write_spoilt(&store, lease, pay, spoilt).await;
+        assert!(matches!(written, Err(Error::Poison(_))), "{written:?}");
+    }
+    let untouched = |_: &mut Commit| {};
+    for line in [change, pay] {
+        write_spoilt(&store, lease, line, untouched).await.unwrap();
+    }
+}
+
+/// Writes what was decided after it was spoilt, and takes it back.
+async fn write_spoilt<S: Store>(
+    store: &S,
+    lease: Lease,
+    line: &str,
+    spoil: impl FnOnce(&mut Commit),
+) -> Result<(), Error> {
+    let commands = batch(FIRST, 2, &[line]);
+    let reads = ledger::reads(&commands);
+    let mut transaction = store.begin(lease, step(1, 2)).await.unwrap();
+    let (rows, now) = transaction.load(&reads).await.unwrap();
+    let decision = ledger::apply(&reads, rows, &commands, now);
+    let mut commit = commit_of(lease, &commands, decision, None, now, [0; 32]);
+    spoil(&mut commit);
+    transaction.write(&commit).await
+}
+
+async fn a_second_write_stands_on_the_first(bench: impl Bench) {
+    let store = bench.store();
+    let lease = take(&store, FIRST, "a").await.lease;
+    let mut transaction = store.begin(lease, step(0, 9)).await.unwrap();
+    for (lines, position) in [(BEFORE, 4), (AFTER, 9)] {
+        let commands = batch(FIRST, position, lines);
+        let written = write(&mut transaction, lease, &commands, None, [0; 32]).await;
+        let written = written.unwrap();
+        let kinds: BTreeSet<&str> = written
+            .events
+            .iter()
+            .map(|(_, event)| event.outcome.kind().as_str())
+            .collect();
+        let stands_on_the_first = kinds.contains(EventKind::TransferReplayed.as_str())
+            && kinds.contains(EventKind::AccountFrozen.as_str());
+        assert_eq!(stands_on_the_first, position == 9, "{kinds:?}");
+    }
+    drop(transaction);
+    assert_eq!(store.last_commit(FIRST).await.unwrap(), None);
 }
 
 /// Decides these commands and commits them.

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use journal::{CommitRow, link, rebuild};
 use ledger::AccountKey;
 use schemas::{AccountId, Event, LinePosition, Outcome, ParsedEvent, Partition, Position};
 use streams::EventRecord;
-use worker::journal::{link, rebuild};
 
 use super::model::{Model, say};
 use super::scenario::{ACCOUNTS, Ask, Batch};
@@ -230,13 +230,16 @@ fn dead_letters_are_kept_and_published(world: &World) {
             if letter.whole { Some(&body[..]) } else { line }
         );
     }
-    let published: BTreeSet<&LinePosition> = world
+    let mut published: Vec<&LinePosition> = world
         .events
         .dead_letters
         .iter()
         .map(|letter| &letter.at)
         .collect();
-    assert_eq!(dead, published, "DLQ");
+    // Once each, and in order within a partition.
+    assert!(published.is_sorted_by(|one, next| one.partition != next.partition || one < next));
+    published.sort_unstable();
+    assert!(dead.into_iter().eq(published), "DLQ");
     for letter in &world.events.dead_letters {
         assert_eq!(Some(letter), world.tables.dead_letters.get(&letter.at));
     }
@@ -282,9 +285,37 @@ fn count_what_happened(world: &mut World, asked: &BTreeMap<LinePosition, &Ask>) 
     {
         world.seen.count("keys used on both partitions");
     }
+    let used = limits_used_at_once(world);
+    for _ in 0..used {
+        world.seen.count("limits changed and used in one commit");
+    }
     for commit in world.tables.commits.values() {
         if commit.first_position < commit.position {
             world.seen.count("batches of several records");
         }
     }
+}
+
+/// Commits that change what an account may hold and then take its balance below zero.
+fn limits_used_at_once(world: &World) -> usize {
+    let uses_its_limits = |(partition, commit): (Partition, &CommitRow)| {
+        let mut changed = BTreeSet::new();
+        lines(world, partition, commit.first_position, commit.position).any(|(_, event)| {
+            match &event.outcome {
+                Outcome::AccountChanged(account) => {
+                    changed.insert(account.id.clone());
+                    false
+                }
+                Outcome::Posted(transfer) => {
+                    let after = transfer.debit_balance_after.map(|after| after.minor);
+                    after < Some(0) && changed.contains(&transfer.debit_account)
+                }
+                _ => false,
+            }
+        })
+    };
+    let commits = world.tables.commits.iter();
+    commits
+        .filter(|((partition, _), commit)| uses_its_limits((*partition, commit)))
+        .count()
 }

@@ -80,11 +80,13 @@ fn everything_happened(seen: &Seen) {
         "publications behind another record",
         "second copies of a commit recognised",
         "second copies of a dead letter recognised",
+        "publications to a full DLQ",
         "purges of EVENTS",
         "poisonous commands buried",
         "undecodable commands buried",
         "keys used on both partitions",
         "batches of several records",
+        "limits changed and used in one commit",
         "reasons of a stop shown",
     ] {
         let times = seen.counts.get(what).copied().unwrap_or(0);

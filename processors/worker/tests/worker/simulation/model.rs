@@ -16,6 +16,7 @@ pub(crate) struct Held {
     pub(crate) balance: i64,
     pub(crate) version: i64,
     status: &'static str,
+    least: Option<i64>,
 }
 
 impl Model {
@@ -31,6 +32,7 @@ impl Model {
                     balance: 0,
                     version: 0,
                     status: "open",
+                    least: (*id != "world").then_some(0),
                 };
                 self.accounts.insert(id, held);
                 "opened"
@@ -53,6 +55,16 @@ impl Model {
                 Some("closed") => "unchanged",
                 Some(_) if self.accounts[id].balance != 0 => "refused balance_not_zero",
                 Some(_) => self.set(id, "closed"),
+            },
+            Ask::Limit(id, least) => match self.accounts.get_mut(id) {
+                None => "refused account_unknown",
+                Some(held) if held.status == "closed" => "refused account_closed",
+                Some(held) if held.balance < *least => "refused balance_below_minimum",
+                Some(held) if held.least == Some(*least) => "unchanged",
+                Some(held) => {
+                    held.least = Some(*least);
+                    "changed"
+                }
             },
         };
         said.to_owned()
@@ -114,8 +126,10 @@ impl Model {
                 Some(_) => {}
             }
         }
-        let left = self.accounts[transfer.debit].balance - transfer.amount;
-        (left < 0 && transfer.debit != "world").then_some("insufficient_funds")
+        let held = &self.accounts[transfer.debit];
+        let left = held.balance - transfer.amount;
+        let too_little = held.least.is_some_and(|least| left < least);
+        too_little.then_some("insufficient_funds")
     }
 
     fn post(&mut self, transfer: &Transfer) -> String {

@@ -1,15 +1,13 @@
 //! Processes that compete for the partitions, crash and come back under another name.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use rand::RngExt as _;
 use schemas::Partition;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use worker::Config;
-use worker::simulation::{Ended, hold};
+use worker::simulation::{Ended, Processor, Turns, hold};
 
 use crate::double::{Log, Process, Shared, Store};
 
@@ -18,7 +16,6 @@ use crate::double::{Log, Process, Shared, Store};
 pub(crate) struct Setup {
     pub(crate) world: Shared,
     pub(crate) config: Config,
-    pub(crate) commits_in_flight: usize,
     pub(crate) partitions: u16,
     pub(crate) payload_bytes_max: usize,
     /// Nobody hands a partition over any more.
@@ -35,13 +32,19 @@ impl Setup {
             generation += 1;
             let process = Process::new(self.world.clone());
             let owner = format!("process {place}, start {generation}");
-            // Turns are taken within a process, not across.
-            let config = Config {
-                commits_in_flight: Arc::new(Semaphore::new(self.commits_in_flight)),
-                ..self.config.clone()
+            let processor = Processor {
+                store: Store(process.clone()),
+                log: Log {
+                    process: process.clone(),
+                    partitions: self.partitions,
+                    payload_bytes_max: self.payload_bytes_max,
+                },
+                config: self.config.clone(),
+                owner,
+                turns: Turns::new(self.config.commits_in_flight),
             };
-            let partitions = (0..self.partitions)
-                .map(|number| self.work(&process, &config, &owner, Partition(number)));
+            let partitions =
+                (0..self.partitions).map(|number| self.work(&processor, Partition(number)));
             if process.run(join_all(partitions)).await.is_none() {
                 self.world.lock().seen.count("crashes");
                 self.pause(100..4000).await;
@@ -50,16 +53,10 @@ impl Setup {
     }
 
     /// Takes one partition whenever it is free, as the assignment does, and gives it back now and then.
-    async fn work(&self, process: &Process, config: &Config, owner: &str, partition: Partition) {
-        let store = Store(process.clone());
-        let log = Log {
-            process: process.clone(),
-            partitions: self.partitions,
-            payload_bytes_max: self.payload_bytes_max,
-        };
+    async fn work(&self, processor: &Processor<Store, Log>, partition: Partition) {
         while !self.closing.is_cancelled() {
             let released = self.closing.child_token();
-            let held = hold(&store, &log, config, owner, partition, &released);
+            let held = hold(processor, partition, &released);
             let turn = async {
                 self.pause(1000..15_000).await;
                 if !self.calm.is_cancelled() {

@@ -8,15 +8,13 @@ use rand::{RngExt as _, SeedableRng as _};
 use schemas::{LedgerName, Partition, Units};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use worker::Config;
-use worker::simulation::Ledger;
+use worker::{Config, times};
 
 use super::check::check;
 use super::processes::Setup;
 use super::scenario::{Batch, CALM_ROUNDS, scenario};
 use crate::double::{Fault, Faults, Point, Seen, Shared};
 
-const LEASE: Duration = Duration::from_secs(6);
 const PROCESSES: usize = 2;
 /// The longest standstill and the lease of a process that crashed last are over by then.
 const FAULTS_FADE: Duration = Duration::from_secs(40);
@@ -57,12 +55,11 @@ async fn simulate(seed: u64, faults: Faults) -> Outcome {
     let mut chance = StdRng::seed_from_u64(seed);
     let partitions = if seed.is_multiple_of(2) { 2 } else { 1 };
     let batches = scenario(&mut chance, partitions);
-    let world = Shared::new(chance.random(), partitions, LEASE);
+    let world = Shared::new(chance.random(), partitions, times::LEASE);
     prepare(&world, faults, &mut chance);
     let setup = Setup {
         world: world.clone(),
         config: config(&mut chance),
-        commits_in_flight: [1, 2][chance.random_range(0..2)],
         partitions,
         payload_bytes_max: 1 << 20,
         calm: CancellationToken::new(),
@@ -99,7 +96,7 @@ async fn simulate(seed: u64, faults: Faults) -> Outcome {
 
 fn prepare(world: &Shared, faults: Faults, chance: &mut StdRng) {
     let mut world = world.lock();
-    let ledger = Ledger {
+    let ledger = journal::Ledger {
         number: 1,
         units: Units::default(),
     };
@@ -117,8 +114,9 @@ fn config(chance: &mut StdRng) -> Config {
     Config {
         batch_commands_max: [1, 8, 2000][chance.random_range(0..3)],
         unpublished_commits_max: [1, 8][chance.random_range(0..2)],
+        commits_in_flight: [1, 2][chance.random_range(0..2)],
         conflicts_max: [2, 20][chance.random_range(0..2)],
-        lease: LEASE,
+        lease: times::LEASE,
         ..Config::default()
     }
 }
@@ -195,5 +193,10 @@ fn is_drained(world: &Shared, partition: Partition) -> bool {
         .next()
         .is_none();
     let published = world.events.last(partition).map(|last| last.position);
-    all_applied && published == Some(applied)
+    let all_copied = world.events.copied(partition).at
+        == (world.tables.dead_letters.keys())
+            .filter(|at| at.partition == partition)
+            .max()
+            .copied();
+    all_applied && published == Some(applied) && all_copied
 }

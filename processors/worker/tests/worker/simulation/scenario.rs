@@ -23,6 +23,8 @@ pub(crate) enum Ask {
     Freeze(&'static str),
     Unfreeze(&'static str),
     Close(&'static str),
+    /// Sets what its balance may fall to.
+    Limit(&'static str, i64),
     /// Can never be decided, for this reason.
     Dead(&'static str),
 }
@@ -48,7 +50,11 @@ impl Ask {
     fn account(&self) -> Option<&'static str> {
         match self {
             Self::Transfer(transfer) => Some(transfer.debit),
-            Self::Open(id) | Self::Freeze(id) | Self::Unfreeze(id) | Self::Close(id) => Some(id),
+            Self::Open(id)
+            | Self::Freeze(id)
+            | Self::Unfreeze(id)
+            | Self::Close(id)
+            | Self::Limit(id, _) => Some(id),
             Self::Dead(_) => None,
         }
     }
@@ -68,6 +74,9 @@ impl Ask {
             Self::Freeze(id) => account("freeze_account", id),
             Self::Unfreeze(id) => account("unfreeze_account", id),
             Self::Close(id) => account("close_account", id),
+            Self::Limit(id, least) => format!(
+                r#"{{"command":"change_account","ledger":"sim","id":"{id}","min_balance":"{least}"}}"#
+            ),
             Self::Dead("json_malformed") => "{not json".to_owned(),
             Self::Dead("ledger_unknown") => {
                 r#"{"command":"freeze_account","ledger":"nowhere","id":"alice"}"#.to_owned()
@@ -206,6 +215,9 @@ fn ask(chance: &mut StdRng, on: Partition, partitions: u16, transfers: &mut Vec<
         3..8 => Ask::Unfreeze(mine),
         8..10 => Ask::Close(mine),
         10..12 if mine != "nobody" => Ask::Open(mine),
+        90..96 if mine != "world" => {
+            Ask::Limit(mine, [-900, -300, 0, 200][chance.random_range(0..4)])
+        }
         12..16 => Ask::Dead(
             ["json_malformed", "ledger_unknown", "command_unknown"][chance.random_range(0..3)],
         ),

@@ -1,0 +1,250 @@
+//! One batch: load → decide → write → commit, until it is committed.
+//!
+//! Invariant: one batch is one transaction is one commit. Who meets trouble gives back its locks and its turn before it
+//! waits or looks for the cause, so that no other partition waits with it; the lease is kept meanwhile.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ledger::{Batch, Decision, Reads, Rows};
+use schemas::{Position, Timestamp};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::commit::{Commit, Slot, build};
+use crate::poison::{Found, Search, Trial, Trials, Tried};
+use crate::process::Applier;
+use crate::publish::position;
+use crate::seam::{Advance, Log, Store, Transaction};
+use crate::turns::Turn;
+use crate::work::Work;
+use crate::{Error, metrics};
+
+/// What became of a try.
+enum Outcome {
+    Committed(Box<Commit>),
+    /// A command was buried: the rest is tried again.
+    Fewer,
+}
+
+impl<S: Store, L: Log> Applier<'_, S, L> {
+    /// Commits the work, under its `turn` as long as nothing comes between; `None` when the partition was released first.
+    pub(crate) async fn apply(
+        &mut self,
+        work: &mut Work,
+        turn: Option<Turn>,
+        released: &CancellationToken,
+    ) -> Result<Option<Commit>, Error> {
+        let config = &self.processor.config;
+        let started = Instant::now();
+        work.bury_known(&self.findings.culprits);
+        let mut turn = turn;
+        let mut search = Search::default();
+        let (mut conflicts, mut blocked) = (0, 0);
+        let mut commit = loop {
+            match self.attempt(work, &mut turn, &mut search).await {
+                Ok(Outcome::Committed(commit)) => break commit,
+                Ok(Outcome::Fewer) => {}
+                Err(Error::Conflict(cause)) if conflicts < config.conflicts_max => {
+                    conflicts += 1;
+                    metrics::conflict();
+                    tracing::debug!(partition = %self.lease.partition, %cause, "deciding the batch again");
+                }
+                Err(Error::Blocked(cause)) if blocked < config.conflicts_max => {
+                    drop(turn.take());
+                    blocked += 1;
+                    metrics::conflict();
+                    tracing::warn!(partition = %self.lease.partition, %cause, "somebody keeps a row locked that the batch needs; it waits");
+                    self.renew().await?;
+                    tokio::select! {
+                        () = released.cancelled() => return Ok(None),
+                        () = tokio::time::sleep(config.pause(u32::try_from(blocked).unwrap_or(u32::MAX))) => {}
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        drop(turn);
+        commit.record.committed_at = Some(metrics::now());
+        metrics::committed(
+            &commit,
+            work.records,
+            started.elapsed(),
+            work.first_accepted,
+        );
+        self.applied = work.next;
+        self.previous_hash = commit.record.hash;
+        self.go_on().await?;
+        Ok(Some(*commit))
+    }
+
+    /// One try of everything; when what it writes is refused, the search for the culprit.
+    async fn attempt(
+        &mut self,
+        work: &mut Work,
+        turn: &mut Option<Turn>,
+        search: &mut Search,
+    ) -> Result<Outcome, Error> {
+        let committed = self.transact(work).await;
+        let Err(Error::Poison(why)) = committed else {
+            return committed.map(|commit| Outcome::Committed(Box::new(commit)));
+        };
+        drop(turn.take());
+        if let Some((at, why)) = &self.findings.company
+            && *at == self.applied
+        {
+            return Err(Error::Stopped(why.clone()));
+        }
+        self.search(work, search, &why).await?;
+        Ok(Outcome::Fewer)
+    }
+
+    async fn transact(&self, work: &Work) -> Result<Commit, Error> {
+        let mut transaction = self.begin(work).await?;
+        let span = (work.first, work.next);
+        let part = (&work.batch, &work.slots[..]);
+        let commit = self.write(&mut transaction, span, part).await?;
+        if let Some(failpoint) = &self.processor.config.failpoint {
+            failpoint.pass().await;
+        }
+        transaction.commit().await?;
+        Ok(commit)
+    }
+
+    /// Finds a command that cannot be committed and buries it.
+    async fn search(
+        &mut self,
+        work: &mut Work,
+        search: &mut Search,
+        why: &str,
+    ) -> Result<(), Error> {
+        let commands = work.batch.items.len();
+        let mut trials = TrialsOf {
+            applier: self,
+            work,
+            renewed: Instant::now(),
+        };
+        let found = search.next(commands, &mut trials).await?;
+        match found {
+            Found::Culprit { number, why } => {
+                let at = work.bury(number, &why);
+                tracing::error!(%at, why, "a command that cannot be committed becomes a dead letter");
+                metrics::poison(self.lease.partition);
+                self.findings.culprits.insert(at, why);
+                Ok(())
+            }
+            Found::Nothing => Err(Error::Poison(format!(
+                "{} commands that cannot be committed were found, and there are more: {why}",
+                self.findings.culprits.len()
+            ))),
+            Found::Company(commands) => {
+                let places: Vec<String> = [commands.start, commands.end.saturating_sub(1)]
+                    .iter()
+                    .filter_map(|number| work.batch.items.get(*number))
+                    .map(|item| item.at.to_string())
+                    .collect();
+                let why = format!(
+                    "commands {} can be committed one after another and not together, which is a fault of this program: {why}",
+                    places.join(" to ")
+                );
+                self.findings.company = Some((self.applied, why.clone()));
+                Err(Error::Stopped(why))
+            }
+        }
+    }
+
+    /// Everything but the COMMIT.
+    async fn try_out(&self, work: &Work, trial: Trial) -> Result<Tried, Error> {
+        let mut transaction = self.begin(work).await?;
+        let first = trial.apart.unwrap_or(0);
+        if trial.apart.is_some() {
+            let (batch, slots) = work.part(0..first);
+            let span = (work.first, work.next);
+            match self.write(&mut transaction, span, (&batch, slots)).await {
+                Ok(_) => {}
+                Err(Error::Poison(_)) => return Ok(Tried::FailsApart),
+                Err(error) => return Err(error),
+            }
+        }
+        let (batch, slots) = work.part(first..trial.end);
+        // A second commit in one transaction needs a place of its own.
+        let behind = Position::from_number(work.next.number() + 1);
+        let span = (work.first, behind);
+        match self.write(&mut transaction, span, (&batch, slots)).await {
+            Ok(_) => Ok(Tried::Fits),
+            Err(Error::Poison(why)) => Ok(Tried::Fails(why)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn begin(&self, work: &Work) -> Result<S::Transaction, Error> {
+        let advance = Advance {
+            previous: self.applied,
+            next: work.next,
+            next_at: work.next_at,
+            published: position(self.published),
+        };
+        self.processor.store.begin(self.lease, advance).await
+    }
+
+    async fn write(
+        &self,
+        transaction: &mut S::Transaction,
+        span: (Position, Position),
+        (batch, slots): (&Batch, &[Slot]),
+    ) -> Result<Commit, Error> {
+        let reads = ledger::reads(batch);
+        let (rows, now) = transaction.load(&reads).await?;
+        let decision = decide(&reads, rows, batch, now)?;
+        let commit = build(
+            self.lease,
+            span,
+            self.previous_hash,
+            (batch, slots),
+            decision,
+            now,
+        );
+        transaction.write(&commit).await?;
+        Ok(commit)
+    }
+
+    /// The partition has moved: what was found out about it is over.
+    async fn go_on(&mut self) -> Result<(), Error> {
+        let was_parked = self.findings.company.is_some();
+        self.findings.forget_until(self.applied);
+        if was_parked {
+            self.processor.store.set_stopped(self.lease, None).await?;
+            metrics::stopped(self.lease.partition, false);
+            tracing::info!(partition = %self.lease.partition, "the partition goes on");
+        }
+        Ok(())
+    }
+}
+
+/// Trials with a batch; the lease is kept meanwhile.
+struct TrialsOf<'a, 'b, S: Store, L: Log> {
+    applier: &'a Applier<'b, S, L>,
+    work: &'a Work,
+    renewed: Instant,
+}
+
+impl<S: Store, L: Log> Trials for TrialsOf<'_, '_, S, L> {
+    async fn run(&mut self, trial: Trial) -> Result<Tried, Error> {
+        if self.renewed.elapsed() > self.applier.processor.config.renewal / 2 {
+            self.applier.renew().await?;
+            self.renewed = Instant::now();
+        }
+        self.applier.try_out(self.work, trial).await
+    }
+}
+
+/// The pure core may panic only on a bug; then one command pays, not the partition.
+fn decide(reads: &Reads, rows: Rows, batch: &Batch, now: Timestamp) -> Result<Decision, Error> {
+    catch_unwind(AssertUnwindSafe(|| ledger::apply(reads, rows, batch, now))).map_err(|panic| {
+        let why = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Error::Poison(format!("deciding it panicked: {why}"))
+    })
+}

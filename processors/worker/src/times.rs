@@ -1,0 +1,48 @@
+//! How long a processor holds on, and how long it waits.
+//!
+//! Invariant: a session gives up what it waits for, and Postgres ends one that stands still, before the lease runs out;
+//! so whoever takes a partition over finds it free, or ends a session that has no business there any more.
+
+use std::time::Duration;
+
+/// How long a partition stays ours after the last sign of life.
+pub const LEASE: Duration = Duration::from_secs(6);
+/// How often a lease without traffic is renewed.
+pub const RENEWAL: Duration = Duration::from_secs(2);
+/// Longest time that a statement waits for one lock.
+pub const LOCK_MAX: Duration = Duration::from_secs(2);
+/// Longest time that a session does nothing inside a transaction.
+pub const IDLE_MAX: Duration = Duration::from_secs(2);
+/// Longest time that a statement takes.
+pub const STATEMENT_MAX: Duration = Duration::from_secs(4);
+/// How long a takeover waits for a row that somebody else has locked before it ends that session.
+pub const BLOCKED_MAX: Duration = Duration::from_secs(1);
+/// Longest pause after a failure.
+pub const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+const fn within(a: Duration, b: Duration, limit: Duration) -> bool {
+    a.as_millis() + b.as_millis() <= limit.as_millis()
+}
+
+const _: () = {
+    assert!(
+        within(RENEWAL, STATEMENT_MAX, LEASE),
+        "a renewal that takes as long as it may comes in time"
+    );
+    assert!(
+        within(LOCK_MAX, PAUSE_MAX, LEASE),
+        "a batch that waits for a lock can renew the lease between two tries"
+    );
+    assert!(
+        LOCK_MAX.as_millis() < STATEMENT_MAX.as_millis(),
+        "a statement that waits for a lock says so before it is ended"
+    );
+    assert!(
+        within(IDLE_MAX, BLOCKED_MAX, LEASE),
+        "a session that stands still is ended before its lease runs out"
+    );
+    assert!(
+        BLOCKED_MAX.as_millis() < LOCK_MAX.as_millis(),
+        "a takeover ends who blocks it before it gives up itself"
+    );
+};

@@ -1,0 +1,163 @@
+//! The constraints of the tables, as the migrations have them.
+//!
+//! Invariant: checked at every statement of a transaction, against its own rows and the committed ones.
+
+use journal::{CommitRow, DeadLetter};
+use ledger::{AccountKey, AccountRow};
+use schemas::{AccountStatus, Transfer};
+use worker::Error;
+use worker::simulation::{AccountWrite, Commit, account_writes};
+
+use super::transaction::transfers;
+use super::world::Tables;
+
+/// What a transaction sees of the tables: its own rows, and the committed ones.
+pub(super) struct View<'a> {
+    pub(super) own: &'a mut Tables,
+    pub(super) committed: &'a Tables,
+}
+
+fn unless(holds: bool, constraint: &str) -> Result<(), Error> {
+    if holds {
+        return Ok(());
+    }
+    Err(Error::Poison(format!("violates {constraint}")))
+}
+
+impl View<'_> {
+    /// The statements that a commit makes of its accounts.
+    pub(super) fn write_accounts(&mut self, commit: &Commit) -> Result<(), Error> {
+        for write in account_writes(commit) {
+            match write {
+                AccountWrite::Open(rows) => {
+                    for (key, row) in rows {
+                        unless(self.account(key).is_none(), "accounts_pkey")?;
+                        self.put_account(key, row.clone())?;
+                    }
+                }
+                AccountWrite::Post(rows) => {
+                    for (key, row) in rows {
+                        let mut stored = self.stored_account(key)?;
+                        move_money(&mut stored, row);
+                        self.put_account(key, stored)?;
+                    }
+                }
+                AccountWrite::Rewrite(rows) => {
+                    for (key, row) in rows {
+                        let mut stored = self.stored_account(key)?;
+                        move_money(&mut stored, row);
+                        stored.account.status = row.account.status;
+                        stored.account.min_balance = row.account.min_balance;
+                        stored.account.metadata.clone_from(&row.account.metadata);
+                        self.put_account(key, stored)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn account(&self, key: &AccountKey) -> Option<&AccountRow> {
+        let own = self.own.accounts.get(key);
+        own.or_else(|| self.committed.accounts.get(key))
+    }
+
+    fn stored_account(&self, key: &AccountKey) -> Result<AccountRow, Error> {
+        let stored = self.account(key).cloned();
+        stored.ok_or_else(|| Error::Stopped(format!("there is no row of {}", key.id)))
+    }
+
+    fn put_account(&mut self, key: &AccountKey, row: AccountRow) -> Result<(), Error> {
+        let account = &row.account;
+        let least = account.min_balance.map(|least| least.minor);
+        let balance = account.balance.minor;
+        unless(
+            least.is_none_or(|least| balance >= least),
+            "accounts_min_balance",
+        )?;
+        unless(
+            account.status != AccountStatus::Closed || balance == 0,
+            "accounts_closed_empty",
+        )?;
+        unless(account.version >= 0, "accounts_version")?;
+        unless(account.balance.exponent <= 12, "accounts_exponent")?;
+        unless((1..=64).contains(&account.id.as_str().len()), "accounts_id")?;
+        self.own.accounts.insert(key.clone(), row);
+        Ok(())
+    }
+
+    /// Its key is looked at before, under its lock.
+    pub(super) fn insert_transfer(&mut self, transfer: &Transfer) -> Result<(), Error> {
+        let after = [
+            transfer.debit_version.is_some(),
+            transfer.credit_version.is_some(),
+            transfer.debit_balance_after.is_some(),
+            transfer.credit_balance_after.is_some(),
+        ];
+        unless(
+            transfer.reason.is_none() == after.iter().all(|set| *set),
+            "transfers_posted",
+        )?;
+        unless(transfer.amount.minor > 0, "transfers_amount")?;
+        unless(
+            transfer.reason.is_some() || transfer.debit_account != transfer.credit_account,
+            "transfers_differ",
+        )?;
+        for text in [&transfer.description, &transfer.detail]
+            .into_iter()
+            .flatten()
+        {
+            unless(!text.contains('\0'), "the encoding: there is no U+0000")?;
+        }
+        if transfer.reason.is_none() {
+            let debit = (transfer.debit_account.clone(), transfer.debit_version);
+            let credit = (transfer.credit_account.clone(), transfer.credit_version);
+            let free = !self.committed.debits.contains(&debit) && self.own.debits.insert(debit);
+            unless(free, "transfers_debit")?;
+            let free = !self.committed.credits.contains(&credit) && self.own.credits.insert(credit);
+            unless(free, "transfers_credit")?;
+        }
+        self.own.transfers.insert(transfer.id, transfer.clone());
+        Ok(())
+    }
+
+    /// Everything that stands at a place of the log, and the commit itself.
+    pub(super) fn insert_journal(&mut self, commit: &Commit) -> Result<(), Error> {
+        for (_, event) in &commit.events {
+            let taken = self.committed.outcomes.contains_key(&event.at);
+            let before = self.own.outcomes.insert(event.at, event.clone());
+            unless(!taken && before.is_none(), "the journal's primary key")?;
+        }
+        for letter in &commit.dead {
+            let record = DeadLetter::to_record(letter);
+            self.own.dead_letters.insert(letter.at, record);
+        }
+        let record = &commit.record;
+        let row = CommitRow {
+            first_position: record.first_position,
+            position: record.position,
+            encoder: record.encoder,
+            commands: record.count,
+            previous_hash: record.previous_hash,
+            hash: record.hash,
+        };
+        let at = (commit.lease.partition, record.position);
+        let taken = self.committed.commits.contains_key(&at);
+        let before = self.own.commits.insert(at, row);
+        self.own.history.push(at);
+        unless(!taken && before.is_none(), "commits_pkey")
+    }
+}
+
+fn move_money(stored: &mut AccountRow, row: &AccountRow) {
+    stored.account.balance = row.account.balance;
+    stored.account.version = row.account.version;
+    stored.changed_at = row.changed_at;
+}
+
+/// Transfers in the order in which their keys are taken.
+pub(super) fn by_key(commit: &Commit) -> Vec<&Transfer> {
+    let mut decided: Vec<&Transfer> = transfers(commit).collect();
+    decided.sort_unstable_by_key(|transfer| transfer.id);
+    decided
+}
