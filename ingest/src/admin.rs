@@ -14,6 +14,7 @@ use crate::{Error, Scope};
 
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
+const PAGE: i64 = 200;
 
 /// A key at the one moment when it can be read.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -96,6 +97,45 @@ pub async fn list_keys(
     Ok(listed.into_iter().filter_map(key_info).collect())
 }
 
+/// Every key of a ledger.
+///
+/// # Errors
+/// When Postgres does not answer or the ledger does not exist.
+pub async fn all_keys(pool: &PgPool, ledger: &LedgerName) -> Result<Vec<KeyInfo>, Error> {
+    let mut keys: Vec<KeyInfo> = Vec::new();
+    loop {
+        let after = keys.last().map_or(String::new(), |key| key.id.clone());
+        let page = list_keys(pool, Some(ledger), &after, PAGE).await?;
+        if page.is_empty() {
+            return Ok(keys);
+        }
+        keys.extend(page);
+    }
+}
+
+/// A new key in place of the ones with the same name and scope.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn renew_key(
+    pool: &PgPool,
+    ledger: &LedgerName,
+    scope: Scope,
+    name: &str,
+) -> Result<CreatedKey, Error> {
+    let created = create_key(pool, ledger, scope, Some(name)).await?;
+    for old in all_keys(pool, ledger).await? {
+        let replaced = old.name.as_deref() == Some(name)
+            && old.scope == scope
+            && old.id != created.id
+            && old.revoked_at.is_none();
+        if replaced {
+            revoke_key(pool, Some(ledger), &old.id).await?;
+        }
+    }
+    Ok(created)
+}
+
 /// Revokes a key; `false` when there is none with this id in the ledger, or in any.
 ///
 /// # Errors
@@ -126,21 +166,18 @@ pub async fn create_ledger(pool: &PgPool, name: &LedgerName) -> Result<bool, Err
 /// # Errors
 /// When Postgres does not answer.
 pub async fn list_ledgers(pool: &PgPool) -> Result<Vec<LedgerInfo>, Error> {
-    let ledgers = rows::ledgers(pool)
+    let ledgers = journal::ledgers(pool)
         .await
         .map_err(doing("listing ledgers"))?;
-    let units = rows::units(pool).await.map_err(doing("listing units"))?;
-    let info = |(number, name): (i32, String)| {
-        let mut declared = Units::default();
-        for (_, code, exponent) in units.iter().filter(|(ledger, ..)| *ledger == number) {
-            declared.declare(Currency::parse(code).ok()?, u8::try_from(*exponent).ok()?);
-        }
-        Some(LedgerInfo {
-            name: LedgerName::parse(&name).ok()?,
-            units: declared,
+    let mut ledgers: Vec<LedgerInfo> = ledgers
+        .into_iter()
+        .map(|(name, ledger)| LedgerInfo {
+            name,
+            units: ledger.units,
         })
-    };
-    Ok(ledgers.into_iter().filter_map(info).collect())
+        .collect();
+    ledgers.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    Ok(ledgers)
 }
 
 /// Declares a unit of the ledger's own, such as `POINTS` with 0 decimals; saying it again changes nothing.

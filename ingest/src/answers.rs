@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use journal::TransferRow;
 use schemas::{DeadLettered, LinePosition, Outcome, Transfer, TransferId};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep_until, timeout_at};
@@ -13,7 +14,6 @@ use crate::api::Api;
 use crate::keyring::Ledger;
 use crate::problem::Problem;
 use crate::store::Unavailable;
-use crate::store::transfer_row::TransferRow;
 use crate::submission::Request;
 
 /// Pauses between looks at Postgres while a client waits for a repeat.
@@ -101,7 +101,7 @@ struct Found {
 impl Found {
     async fn load(api: &Api, ledger: &Ledger, ids: &[TransferId]) -> Result<Self, Unavailable> {
         let rows = api.store.transfers(ledger.number, ids).await?;
-        let rows: HashMap<_, _> = rows.into_iter().map(|row| (row.id(), row)).collect();
+        let rows: HashMap<_, _> = rows.into_iter().map(|row| (row.transfer.id, row)).collect();
         let missing: Vec<TransferId> = ids
             .iter()
             .copied()
@@ -205,7 +205,7 @@ impl Placed {
     fn stored(&self, row: TransferRow) -> Answered {
         let is_ours = row.at() == self.at;
         Ok(Answer {
-            transfer: self.request.confirm(row)?,
+            transfer: self.request.confirm(row.transfer)?,
             at: self.at,
             is_replay: self.is_replay || !is_ours,
         })

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use schemas::{Currency, LedgerName, Partition, Units};
+use schemas::{LedgerName, Partition, Units};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ pub(crate) struct Key {
 #[derive(Debug)]
 struct Snapshot {
     keys: HashMap<Hash, Key>,
-    generations: BTreeMap<u16, u16>,
+    generations: BTreeMap<Partition, u16>,
     /// When its reading began: what was written before is in it.
     taken: Instant,
 }
@@ -126,7 +126,7 @@ impl Keyring {
         let snapshot = self.snapshot();
         snapshot
             .generations
-            .get(&partition.0)
+            .get(&partition)
             .copied()
             .unwrap_or_default()
     }
@@ -155,24 +155,18 @@ impl Keyring {
 
 impl Snapshot {
     fn new(loaded: Loaded, taken: Instant) -> Self {
-        let mut units: HashMap<i32, Units> = HashMap::new();
-        for (ledger, code, exponent) in loaded.units {
-            if let (Ok(code), Ok(exponent)) = (Currency::parse(&code), u8::try_from(exponent)) {
-                units.entry(ledger).or_default().declare(code, exponent);
-            }
-        }
-        let mut ledgers: HashMap<i32, Arc<Ledger>> = HashMap::new();
-        for (number, name) in loaded.ledgers {
-            if let Ok(name) = LedgerName::parse(&name) {
-                let units = units.remove(&number).unwrap_or_default();
+        let ledgers: HashMap<i32, Arc<Ledger>> = loaded
+            .ledgers
+            .into_iter()
+            .map(|(name, journal::Ledger { number, units })| {
                 let ledger = Ledger {
                     number,
                     name,
                     units,
                 };
-                ledgers.insert(number, Arc::new(ledger));
-            }
-        }
+                (number, Arc::new(ledger))
+            })
+            .collect();
         let keys = loaded.keys.into_iter().filter_map(|row| {
             let key = Key {
                 ledger: Arc::clone(ledgers.get(&row.ledger)?),
@@ -180,18 +174,9 @@ impl Snapshot {
             };
             Some((Hash::try_from(row.hash).ok()?, key))
         });
-        let generations = loaded
-            .generations
-            .into_iter()
-            .filter_map(|(partition, generation)| {
-                Some((
-                    u16::try_from(partition).ok()?,
-                    u16::try_from(generation).ok()?,
-                ))
-            });
         Self {
             keys: keys.collect(),
-            generations: generations.collect(),
+            generations: loaded.generations,
             taken,
         }
     }

@@ -6,7 +6,7 @@
 use std::time::SystemTime;
 
 use schemas::{
-    Command, LinePosition, Money, Order, Timestamp, Transfer, TransferId, TransferOrder,
+    Command, KeyReused, LinePosition, Money, Order, Timestamp, Transfer, TransferId, TransferOrder,
     TransferStatus,
 };
 use tokio::sync::oneshot;
@@ -18,7 +18,6 @@ use crate::keyring::Ledger;
 use crate::problem::Problem;
 use crate::replays::{Claim, Fingerprint, Known, Seen};
 use crate::store::Unavailable;
-use crate::store::transfer_row::TransferRow;
 
 /// A transfer that was asked for.
 #[derive(Debug)]
@@ -77,7 +76,7 @@ pub(crate) async fn submit(
         Seen::Differs => match api.store.transfer(ledger.number, request.id).await {
             Ok(Some(row)) => {
                 let at = row.at();
-                let transfer = request.confirm(row)?;
+                let transfer = request.confirm(row.transfer)?;
                 Progress::Logged(request.known(at, transfer.accepted_at))
             }
             Ok(None) | Err(Unavailable) => {
@@ -152,9 +151,15 @@ impl Request {
     ///
     /// # Errors
     /// When the key belongs to another request.
-    pub(crate) fn confirm(&self, row: TransferRow) -> Result<Transfer, Problem> {
-        row.confirm(&self.order, self.fingerprint)
-            .map_err(Problem::key_reused)
+    pub(crate) fn confirm(&self, stored: Transfer) -> Result<Transfer, Problem> {
+        let differs = stored.order().differs(&self.order);
+        if differs.is_empty() {
+            return Ok(stored);
+        }
+        Err(Problem::key_reused(KeyReused {
+            transfer_id: stored.id,
+            differs,
+        }))
     }
 
     /// The transfer while nobody has decided.

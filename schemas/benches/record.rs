@@ -54,7 +54,7 @@ fn events(criterion: &mut Criterion) {
     group.bench_function("encode", |bencher| {
         bencher.iter(|| {
             record.clear();
-            black_box(&event).encode(&mut record);
+            black_box(&event).encode(schemas::Encoder::NEWEST, &mut record);
         });
     });
     group.bench_function("read", |bencher| {

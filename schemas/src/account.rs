@@ -80,7 +80,10 @@ impl Opening {
             ("currency", self.currency != other.currency),
             ("type", self.kind != other.kind),
             ("min_balance", self.min_balance != other.min_balance),
-            ("metadata", self.metadata != other.metadata),
+            (
+                "metadata",
+                !Metadata::is_repeat(self.metadata.as_ref(), other.metadata.as_ref()),
+            ),
         ]
         .into_iter()
         .filter_map(|(field, differs)| differs.then_some(field))

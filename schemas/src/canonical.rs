@@ -1,7 +1,7 @@
 //! One text per meaning for the JSON that clients attach: sorted keys, no blanks, no duplicates.
 //!
-//! Invariant: two texts are equal exactly when their objects mean the same (RFC 8259; numbers as doubles
-//! or 64-bit integers).
+//! Invariant: two texts are equal exactly when their objects mean the same (RFC 8259; numbers as the nearest double
+//! or as 64-bit integers), and a canonical text is its own canonical text.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -11,6 +11,10 @@ use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
 /// Deepest nesting of objects and lists that is accepted.
 pub const JSON_DEPTH_MAX: usize = 8;
+
+/// How far a double may lie from the nearest one when it was read twice by the versions before, as in texts that they
+/// stored: two steps a reading. Decimals of up to 15 digits are always further apart.
+const DOUBLE_STEPS_MAX: u64 = 4;
 
 /// Why a JSON text has no canonical form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +28,21 @@ pub(crate) enum Fault {
 
 /// The canonical text of a JSON object.
 pub(crate) fn canonical_object(json: &str) -> Result<String, Fault> {
+    let node = read_object(json)?;
+    Ok(serde_json::to_string(&node).expect("string keys and finite numbers have a JSON text"))
+}
+
+/// Whether two texts of objects are one request: equal but for doubles that lie as close together as versions before
+/// this one wrote the same number.
+pub(crate) fn is_repeat(one: &str, other: &str) -> bool {
+    one == other
+        || match (read_object(one), read_object(other)) {
+            (Ok(one), Ok(other)) => one.repeats(&other),
+            _ => false,
+        }
+}
+
+fn read_object(json: &str) -> Result<Node, Fault> {
     let fault = Cell::new(Fault::Malformed);
     let seed = Value {
         depth: 0,
@@ -35,7 +54,7 @@ pub(crate) fn canonical_object(json: &str) -> Result<String, Fault> {
     if !matches!(node, Node::Object(_)) {
         return Err(Fault::NotAnObject);
     }
-    Ok(serde_json::to_string(&node).expect("string keys and finite numbers have a JSON text"))
+    Ok(node)
 }
 
 #[derive(serde::Serialize)]
@@ -49,6 +68,51 @@ enum Node {
     Text(String),
     List(Vec<Node>),
     Object(BTreeMap<String, Node>),
+}
+
+impl Node {
+    fn repeats(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Bool(one), Self::Bool(other)) => one == other,
+            (Self::Unsigned(one), Self::Unsigned(other)) => one == other,
+            (Self::Signed(one), Self::Signed(other)) => one == other,
+            (Self::Float(one), Self::Float(other)) => {
+                step(*one).abs_diff(step(*other)) <= DOUBLE_STEPS_MAX
+            }
+            (Self::Text(one), Self::Text(other)) => one == other,
+            (Self::List(one), Self::List(other)) => {
+                one.len() == other.len()
+                    && one.iter().zip(other).all(|(one, other)| one.repeats(other))
+            }
+            (Self::Object(one), Self::Object(other)) => {
+                one.len() == other.len()
+                    && one
+                        .iter()
+                        .zip(other)
+                        .all(|((key, one), (other_key, other))| {
+                            key == other_key && one.repeats(other)
+                        })
+            }
+            (
+                Self::Null
+                | Self::Bool(_)
+                | Self::Unsigned(_)
+                | Self::Signed(_)
+                | Self::Float(_)
+                | Self::Text(_)
+                | Self::List(_)
+                | Self::Object(_),
+                _,
+            ) => false,
+        }
+    }
+}
+
+/// The place of a double among all doubles, in their order.
+fn step(double: f64) -> i64 {
+    let bits = double.to_bits().cast_signed();
+    if bits < 0 { i64::MIN - bits } else { bits }
 }
 
 #[derive(Clone, Copy)]

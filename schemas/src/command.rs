@@ -220,27 +220,65 @@ impl TransferOrder {
 
     /// 128 bits of BLAKE3 over everything that the client means: equal for a retry, different for another request.
     pub fn fingerprint(&self) -> [u8; 16] {
+        // The key is what is asked about, and the currency says the exponent.
+        let Self {
+            idempotency_key: _,
+            debit_account,
+            credit_account,
+            amount,
+            currency,
+            exponent: _,
+            description,
+            metadata,
+        } = self;
         let mut hasher = blake3::Hasher::new();
-        let minor = self.amount.minor().to_le_bytes();
+        let minor = amount.minor().to_le_bytes();
         let parts: [&[u8]; 6] = [
-            self.debit_account.as_str().as_bytes(),
-            self.credit_account.as_str().as_bytes(),
+            debit_account.as_str().as_bytes(),
+            credit_account.as_str().as_bytes(),
             &minor,
-            self.currency.as_str().as_bytes(),
-            self.description.as_deref().unwrap_or_default().as_bytes(),
-            self.metadata
-                .as_ref()
-                .map_or("", Metadata::as_str)
-                .as_bytes(),
+            currency.as_str().as_bytes(),
+            description.as_deref().unwrap_or_default().as_bytes(),
+            metadata.as_ref().map_or("", Metadata::as_str).as_bytes(),
         ];
         for part in parts {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        hasher.update(&[u8::from(self.description.is_some())]);
+        hasher.update(&[u8::from(description.is_some())]);
         let mut print = [0; 16];
         hasher.finalize_xof().fill(&mut print);
         print
+    }
+
+    /// Names of the fields in which `other`, under the same key, asks for something else; none when the fingerprints
+    /// are equal, nor for a repeat of what a version before stored with other last digits.
+    pub fn differs(&self, other: &Self) -> Vec<String> {
+        let Self {
+            idempotency_key: _,
+            debit_account,
+            credit_account,
+            amount,
+            currency,
+            exponent: _,
+            description,
+            metadata,
+        } = self;
+        [
+            ("debit_account", *debit_account != other.debit_account),
+            ("credit_account", *credit_account != other.credit_account),
+            ("amount", *amount != other.amount),
+            ("currency", *currency != other.currency),
+            ("description", *description != other.description),
+            (
+                "metadata",
+                !Metadata::is_repeat(metadata.as_ref(), other.metadata.as_ref()),
+            ),
+        ]
+        .into_iter()
+        .filter(|(_, differs)| *differs)
+        .map(|(field, _)| field.to_owned())
+        .collect()
     }
 
     fn text_bytes(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Outcomes as the world hears of them: `CloudEvents` 1.0 in JSON, one line each.
 //!
-//! Invariant: a line is a pure function of its arguments and of [`ENCODER`]; an encoder that was ever
+//! Invariant: a line is a pure function of its event and of the [`Encoder`]; an encoder that was ever
 //! released stays, held by golden files, so that every event can be rebuilt byte for byte.
 
 use std::borrow::Cow;
@@ -13,8 +13,30 @@ use crate::{
     Timestamp, Transfer,
 };
 
-/// Version of the encoding, kept with every commit.
-pub const ENCODER: i16 = 1;
+/// Version of the encoding; its number is kept with every commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Encoder {
+    V1 = 1,
+}
+
+impl Encoder {
+    /// Every released one, oldest first.
+    pub const ALL: &[Self] = &[Self::V1];
+    /// What new commits are written with.
+    pub const NEWEST: Self = Self::V1;
+
+    pub const fn number(self) -> i16 {
+        self as i16
+    }
+
+    /// `None` for one that only a newer program knows.
+    pub fn parse(number: i16) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|encoder| encoder.number() == number)
+    }
+}
 
 macro_rules! kinds {
     ($($name:ident: $data:ty = $text:literal,)*) => {
@@ -65,6 +87,10 @@ kinds! {
 }
 
 impl EventKind {
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
+    }
+
     /// The outcome that `data` of an event of this kind tells.
     ///
     /// # Errors
@@ -134,7 +160,10 @@ pub struct Event {
 
 impl Event {
     /// Appends the event's line, with its line break.
-    pub fn encode(&self, record: &mut Vec<u8>) {
+    pub fn encode(&self, encoder: Encoder, record: &mut Vec<u8>) {
+        match encoder {
+            Encoder::V1 => {}
+        }
         let envelope = Envelope {
             specversion: Cow::Borrowed("1.0"),
             id: self.at.to_string(),
@@ -219,10 +248,7 @@ impl<'a> ParsedEvent<'a> {
     }
 
     pub fn kind(&self) -> Option<EventKind> {
-        EventKind::ALL
-            .iter()
-            .copied()
-            .find(|kind| kind.as_str() == self.kind)
+        EventKind::parse(self.kind)
     }
 
     /// # Errors

@@ -28,7 +28,7 @@ pub use command::{
     AccountChange, Command, Order, TEXT_BYTES_MAX, TransferOrder, min_balance_field,
 };
 pub use currency::{Currency, Units};
-pub use event::{ENCODER, Event, EventData, EventKind, ParsedEvent};
+pub use event::{Encoder, Event, EventData, EventKind, ParsedEvent};
 pub use id::{AccountId, IdempotencyKey, LedgerName, TransferId};
 pub use invalid::Invalid;
 pub use metadata::Metadata;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::Invalid;
-use crate::canonical::{Fault, JSON_DEPTH_MAX, canonical_object};
+use crate::canonical::{Fault, JSON_DEPTH_MAX, canonical_object, is_repeat};
 
 /// What the schemas say.
 const DESCRIPTION: &str = "Any JSON object; kept with sorted keys.";
@@ -54,6 +54,16 @@ impl Metadata {
 
     pub fn as_str(&self) -> &str {
         self.0.get()
+    }
+
+    /// Whether both belong to one request. Equal texts do; so do texts whose doubles differ only as much as versions
+    /// before this one moved them between a request and its row.
+    pub fn is_repeat(one: Option<&Self>, other: Option<&Self>) -> bool {
+        match (one, other) {
+            (None, None) => true,
+            (Some(one), Some(other)) => is_repeat(one.as_str(), other.as_str()),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
     }
 }
 

@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, Currency, IdempotencyKey, Metadata, Money, Partition, Position, RefusalReason,
-    Timestamp, TransferId,
+    AccountId, Amount, Currency, IdempotencyKey, Metadata, Money, Partition, Position,
+    RefusalReason, Timestamp, TransferId, TransferOrder,
 };
 
 #[derive(
@@ -74,4 +74,20 @@ pub struct Transfer {
     pub credit_version: Option<i64>,
     pub debit_balance_after: Option<Money>,
     pub credit_balance_after: Option<Money>,
+}
+
+impl Transfer {
+    /// What was asked for.
+    pub fn order(&self) -> TransferOrder {
+        TransferOrder {
+            idempotency_key: self.idempotency_key.clone(),
+            debit_account: self.debit_account.clone(),
+            credit_account: self.credit_account.clone(),
+            amount: Amount::from_minor(self.amount.minor).expect("transfers move something"),
+            currency: self.currency,
+            exponent: self.amount.exponent,
+            description: self.description.clone(),
+            metadata: self.metadata.clone(),
+        }
+    }
 }

@@ -71,7 +71,7 @@ fn check(command: &Command) {
             outcome,
         };
         let mut line = Vec::new();
-        event.encode(&mut line);
+        event.encode(schemas::Encoder::NEWEST, &mut line);
         assert!(
             line.len() <= promised,
             "{promised} bytes promised, {} written: {}",

@@ -10,21 +10,20 @@ use ingest::admin::{self, KeyInfo};
 use schemas::{Currency, LedgerName};
 use sqlx::PgPool;
 
-use crate::cli::{Database, KeysArgs, KeysCommand, LedgersArgs, LedgersCommand, Servers};
-use crate::connect;
+use system::{Servers, connect};
 
-const PAGE: i64 = 200;
+use crate::cli::{KeysArgs, KeysCommand, LedgersArgs, LedgersCommand};
 
 pub(crate) async fn keys(args: KeysArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         KeysCommand::Create {
-            database,
+            servers,
             ledger,
             scope,
             name,
             json,
         } => {
-            let database = open(database).await?;
+            let database = open(&servers).await?;
             let scope = Scope::parse(&scope).context("a scope is read, write or admin")?;
             let created =
                 admin::create_key(&database, &ledger_name(&ledger)?, scope, name.as_deref())
@@ -40,12 +39,12 @@ pub(crate) async fn keys(args: KeysArgs) -> anyhow::Result<ExitCode> {
             }
         }
         KeysCommand::List {
-            database,
+            servers,
             ledger,
             json,
         } => {
-            let database = open(database).await?;
-            let keys = all_keys(&database, &ledger_name(&ledger)?).await?;
+            let database = open(&servers).await?;
+            let keys = admin::all_keys(&database, &ledger_name(&ledger)?).await?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&keys)?);
             } else {
@@ -53,11 +52,11 @@ pub(crate) async fn keys(args: KeysArgs) -> anyhow::Result<ExitCode> {
             }
         }
         KeysCommand::Revoke {
-            database,
+            servers,
             ledger,
             id,
         } => {
-            let database = open(database).await?;
+            let database = open(&servers).await?;
             if !admin::revoke_key(&database, Some(&ledger_name(&ledger)?), &id).await? {
                 bail!(
                     "ledger {ledger} has no active key {id}: `sluice keys list --ledger {ledger}` shows them"
@@ -71,16 +70,16 @@ pub(crate) async fn keys(args: KeysArgs) -> anyhow::Result<ExitCode> {
 
 pub(crate) async fn ledgers(args: LedgersArgs) -> anyhow::Result<ExitCode> {
     match args.command {
-        LedgersCommand::Create { database, name } => {
+        LedgersCommand::Create { servers, name } => {
             let created =
-                admin::create_ledger(&open(database).await?, &ledger_name(&name)?).await?;
+                admin::create_ledger(&open(&servers).await?, &ledger_name(&name)?).await?;
             println!(
                 "ledger {name} {}",
                 if created { "created" } else { "exists already" }
             );
         }
-        LedgersCommand::List { database } => {
-            for ledger in admin::list_ledgers(&open(database).await?).await? {
+        LedgersCommand::List { servers } => {
+            for ledger in admin::list_ledgers(&open(&servers).await?).await? {
                 let units: Vec<String> = ledger
                     .units
                     .declared()
@@ -90,11 +89,11 @@ pub(crate) async fn ledgers(args: LedgersArgs) -> anyhow::Result<ExitCode> {
             }
         }
         LedgersCommand::Set {
-            database,
+            servers,
             name,
             units,
         } => {
-            let database = open(database).await?;
+            let database = open(&servers).await?;
             let name = ledger_name(&name)?;
             for unit in &units {
                 let (code, exponent) = unit
@@ -109,39 +108,6 @@ pub(crate) async fn ledgers(args: LedgersArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A new key in place of the ones with the same name and scope.
-pub(crate) async fn renew_key(
-    database: &PgPool,
-    ledger: &str,
-    scope: Scope,
-    name: &str,
-) -> anyhow::Result<String> {
-    let ledger = ledger_name(ledger)?;
-    let created = admin::create_key(database, &ledger, scope, Some(name)).await?;
-    for old in all_keys(database, &ledger).await? {
-        let replaced = old.name.as_deref() == Some(name)
-            && old.scope == scope
-            && old.id != created.id
-            && old.revoked_at.is_none();
-        if replaced {
-            admin::revoke_key(database, Some(&ledger), &old.id).await?;
-        }
-    }
-    Ok(created.key)
-}
-
-async fn all_keys(database: &PgPool, ledger: &LedgerName) -> anyhow::Result<Vec<KeyInfo>> {
-    let mut keys: Vec<KeyInfo> = Vec::new();
-    loop {
-        let after = keys.last().map_or(String::new(), |key| key.id.clone());
-        let page = admin::list_keys(database, Some(ledger), &after, PAGE).await?;
-        if page.is_empty() {
-            return Ok(keys);
-        }
-        keys.extend(page);
-    }
 }
 
 fn print_keys(keys: &[KeyInfo]) {
@@ -166,12 +132,7 @@ fn ledger_name(name: &str) -> anyhow::Result<LedgerName> {
     Ok(LedgerName::parse(name)?)
 }
 
-async fn open(database: Database) -> anyhow::Result<PgPool> {
-    let servers = Servers {
-        nats: None,
-        nats_monitor: None,
-        database: database.database,
-    };
+async fn open(servers: &Servers) -> anyhow::Result<PgPool> {
     let database = connect::open_database(servers.database()?, "admin").await?;
     connect::check_migrated(&database).await?;
     Ok(database)

@@ -5,15 +5,9 @@
 #![allow(clippy::print_stdout, reason = "the binary talks to people")]
 
 mod administer;
-mod bench;
 mod cli;
-mod connect;
-mod demo;
 mod partitions;
-mod ready;
 mod roles;
-mod shutdown;
-mod up;
 mod verify;
 
 use std::process::ExitCode;
@@ -56,8 +50,8 @@ fn end_with_parent() {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Up(args) => up::run(args).await,
-        Command::Demo(args) => demo::run(args).await,
+        Command::Up(args) => system::run(args).await,
+        Command::Demo(args) => bench::demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Ingest(args) => roles::ingest(args).await,
         Command::Process(args) => roles::process(args).await,

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use schemas::Partition;
 use serde_json::json;
+use system::{Servers, connect};
 use worker::operate::{self, Shown};
 
-use crate::cli::{PartitionsArgs, PartitionsCommand, Servers};
-use crate::connect;
+use crate::cli::{PartitionsArgs, PartitionsCommand};
 
 pub(crate) async fn run(args: PartitionsArgs) -> anyhow::Result<ExitCode> {
     match args.command {

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use serde_json::json;
+use system::{connect, ready, shutdown};
 use tokio::sync::oneshot;
 
 use crate::cli::{IngestArgs, MigrateArgs, ProcessArgs};
-use crate::{connect, ready, shutdown};
 
 pub(crate) async fn ingest(args: IngestArgs) -> anyhow::Result<ExitCode> {
     let shutdown = shutdown::on_signal()?;
@@ -79,19 +79,10 @@ pub(crate) async fn process(args: ProcessArgs) -> anyhow::Result<ExitCode> {
 }
 
 pub(crate) async fn migrate(args: MigrateArgs) -> anyhow::Result<ExitCode> {
-    let database = connect::open_database(args.servers.database()?, "migrate").await?;
-    migrate_database(&database).await?;
-    let log = connect::create_log(args.servers.nats()?, &args.streams.settings()).await?;
+    let (_, log) = system::migrate(&args.servers, &args.streams, "migrate").await?;
     println!(
         "the database is up to date; the log has {} partitions",
         log.partitions()
     );
     Ok(ExitCode::SUCCESS)
-}
-
-pub(crate) async fn migrate_database(database: &sqlx::PgPool) -> anyhow::Result<()> {
-    migrations::MIGRATIONS
-        .run(database)
-        .await
-        .context("migrating the database")
 }

@@ -35,49 +35,79 @@ fn sources() -> Vec<(PathBuf, String)> {
     files
 }
 
+/// What a crate's own code depends on.
+fn dependencies(folder: &str) -> Vec<String> {
+    let text = read(&format!("{folder}/Cargo.toml"));
+    let listed = text.split("[dependencies]").nth(1).unwrap();
+    listed
+        .split("\n[")
+        .next()
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn assert_lists_none_of(folder: &str, banned: &[&str]) {
+    for name in dependencies(folder) {
+        assert!(!banned.contains(&name.as_str()), "{folder} lists {name}");
+    }
+}
+
 #[test]
 fn the_pure_crates_cannot_do_io() {
-    for manifest in ["processors/ledger/Cargo.toml", "schemas/Cargo.toml"] {
-        let text = read(manifest);
-        let dependencies = text
-            .split("[dependencies]")
-            .nth(1)
-            .unwrap()
-            .split("\n[")
-            .next()
-            .unwrap();
-        for banned in ["tokio", "sqlx", "async-nats", "hyper", "axum", "streams"] {
-            assert!(!dependencies.contains(banned), "{manifest} lists {banned}");
-        }
+    let io = ["tokio", "sqlx", "async-nats", "hyper", "axum", "streams"];
+    for pure in ["processors/ledger", "schemas"] {
+        assert_lists_none_of(pure, &io);
     }
 }
 
 #[test]
 fn the_ways_in_and_the_decisions_meet_only_in_the_log_and_in_postgres() {
-    let lists = |manifest: &str, other: &str| {
-        let text = read(manifest);
-        let dependencies = text
-            .split("[dependencies]")
-            .nth(1)
-            .unwrap()
-            .split("\n[")
-            .next()
-            .unwrap();
-        dependencies.lines().any(|line| line.starts_with(other))
-    };
-    assert!(!lists("ingest/Cargo.toml", "worker"));
-    assert!(!lists("ingest/Cargo.toml", "ledger"));
-    assert!(!lists("processors/worker/Cargo.toml", "ingest"));
+    assert!(dependencies("system").contains(&"worker".to_owned()));
+    assert_lists_none_of("ingest", &["worker", "ledger", "verify"]);
+    assert_lists_none_of("processors/worker", &["ingest"]);
+    assert_lists_none_of("processors/verify", &["ingest"]);
+}
+
+#[test]
+fn only_the_binary_knows_everybody() {
+    let above = ["bench", "sluice"];
+    assert_lists_none_of("system", &above);
+    for below in [
+        "ingest",
+        "migrations",
+        "processors/ledger",
+        "processors/verify",
+        "processors/worker",
+        "schemas",
+        "stack",
+        "streams",
+    ] {
+        assert_lists_none_of(below, &above);
+        assert_lists_none_of(below, &["system"]);
+    }
+    // What draws load and curves is no part of what runs.
+    for heavy in ["hdrhistogram", "mio", "plotters", "rand", "rand_distr"] {
+        assert!(dependencies("bench").contains(&heavy.to_owned()));
+        assert_lists_none_of("system", &[heavy]);
+        assert_lists_none_of("sluice", &[heavy]);
+    }
 }
 
 #[test]
 fn only_streams_knows_jetstream() {
     for folder in [
+        "bench/src",
         "ingest/src",
+        "journal/src",
         "processors",
         "schemas/src",
         "sluice/src",
         "stack/src",
+        "system/src",
     ] {
         for (path, text) in sources() {
             let inside = path.starts_with(root().join(folder))

@@ -101,7 +101,7 @@ mod tests {
                 decided_at: Timestamp::default(),
                 outcome: refused(id),
             };
-            event.encode(&mut events);
+            event.encode(schemas::Encoder::NEWEST, &mut events);
         }
         Reply {
             record: "r".to_owned(),

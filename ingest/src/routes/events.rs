@@ -10,7 +10,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use schemas::{Event, Partition};
+use journal::Place;
+use schemas::{Encoder, Event, Partition};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::IntoParams;
@@ -21,7 +22,6 @@ use crate::page::{Page, cursor_malformed};
 use crate::problem::{Problem, ProblemBody};
 use crate::request::{Query, Reader, limit};
 use crate::respond;
-use crate::store::journal::Place;
 
 /// Most lines of the journal that one call looks at, of all ledgers.
 const LINES_MAX: usize = 5_000;
@@ -89,15 +89,12 @@ async fn read(
         let Some(window) = window else {
             continue;
         };
-        let mut events = api
-            .store
-            .events(ledger.number, &ledger.name, &window)
-            .await?;
+        let mut events = api.store.events(ledger.number, window.stretch).await?;
         let room = limit - data.len();
         let place = match events.get(room) {
             // The rest of the stretch is for the next page.
             Some(_) => place_of(&events[room - 1]),
-            None => window.last,
+            None => window.stretch.last,
         };
         events.truncate(room);
         data.extend(events.iter().map(json));
@@ -121,7 +118,7 @@ fn place_of(event: &Event) -> Place {
 
 fn json(event: &Event) -> Box<RawValue> {
     let mut line = Vec::with_capacity(512);
-    event.encode(&mut line);
+    event.encode(Encoder::NEWEST, &mut line);
     let line = String::from_utf8(line).expect("JSON is UTF-8");
     RawValue::from_string(line.trim_end().to_owned()).expect("an event is JSON")
 }

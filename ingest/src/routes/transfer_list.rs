@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use journal::TransferRow;
 use schemas::{AccountId, Transfer, TransferStatus};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -18,8 +19,7 @@ use crate::page::{AccountPlace, Page, cursor_malformed, decode_below, encode_bel
 use crate::problem::{Problem, ProblemBody};
 use crate::request::{Query, Reader, limit};
 use crate::respond;
-use crate::store::transfer_row::TransferRow;
-use crate::store::transfers::{Below, RefusedSide};
+use crate::store::transfers::{Below, RefusedSide, version_of};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -66,7 +66,7 @@ pub(crate) async fn list(
         data: page
             .data
             .into_iter()
-            .map(TransferRow::into_transfer)
+            .map(|row| row.transfer)
             .collect::<Vec<_>>(),
         next: page.next,
     };
@@ -102,7 +102,9 @@ async fn of_ledger(
         .store
         .decided_transfers(ledger, status, below, limit + 1)
         .await?;
-    Ok(Page::cut(rows, limit, |row| encode_below(&row.below())))
+    Ok(Page::cut(rows, limit, |row| {
+        encode_below(&Below::of(&row.transfer))
+    }))
 }
 
 async fn of_account(
@@ -144,13 +146,13 @@ async fn of_account(
         }
     }
     // Stable, so that each source keeps its own order where times are equal.
-    rows.sort_by_key(|(_, row)| Reverse(row.decided_at));
+    rows.sort_by_key(|(_, row)| Reverse(row.transfer.decided_at));
     let page = Page::cut(rows, limit, |_| String::new());
     for (source, row) in &page.data {
         match source {
-            Source::Posted => place.posted_below = row.version_of(account),
-            Source::RefusedDebit => place.refused_debit = row.below(),
-            Source::RefusedCredit => place.refused_credit = row.below(),
+            Source::Posted => place.posted_below = version_of(&row.transfer, account),
+            Source::RefusedDebit => place.refused_debit = Below::of(&row.transfer),
+            Source::RefusedCredit => place.refused_credit = Below::of(&row.transfer),
         }
     }
     Ok(Page {

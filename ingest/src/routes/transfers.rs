@@ -25,7 +25,6 @@ use crate::request::{
     traceparent, wait,
 };
 use crate::respond;
-use crate::store::transfer_row::TransferRow;
 use crate::submission::submit;
 
 /// What `POST /v1/transfers` takes.
@@ -148,7 +147,7 @@ pub(crate) async fn read(
 
 /// What one look at Postgres shows of a transfer.
 enum Look {
-    Decided(Box<TransferRow>),
+    Decided(Box<Transfer>),
     Pending(Pending),
     Missing(Problem),
 }
@@ -165,7 +164,7 @@ async fn look(
         None => None,
     };
     if let Some(row) = api.store.transfer(ledger.number, id).await? {
-        return Ok(Look::Decided(Box::new(row)));
+        return Ok(Look::Decided(Box::new(row.transfer)));
     }
     if let (Some(at), Some(applied)) = (at, applied)
         && applied < at.position
@@ -201,7 +200,7 @@ async fn missing(api: &Api, ledger: &Ledger, id: TransferId) -> Result<Problem, 
 impl Look {
     fn respond(self, wait: Option<Wait>) -> Result<Response, Problem> {
         let mut response = match self {
-            Self::Decided(row) => respond::json(StatusCode::OK, &row.into_transfer()),
+            Self::Decided(transfer) => respond::json(StatusCode::OK, &*transfer),
             Self::Pending(pending) => respond::json(StatusCode::ACCEPTED, &pending),
             Self::Missing(problem) => return Err(problem),
         };
@@ -228,7 +227,7 @@ pub(crate) async fn read_by_key(
     let idempotency_key = IdempotencyKey::parse(&idempotency_key)?;
     let id = TransferId::derive(&key.ledger.name, &idempotency_key);
     match api.store.transfer(key.ledger.number, id).await? {
-        Some(row) => Ok(respond::json(StatusCode::OK, &row.into_transfer())),
+        Some(row) => Ok(respond::json(StatusCode::OK, &row.transfer)),
         None => Err(missing(&api, &key.ledger, id).await?),
     }
 }
@@ -292,7 +291,7 @@ pub(crate) async fn timeline(
     };
     let place = row.at();
     let commit = api.store.commit_of(place).await?;
-    let transfer = row.into_transfer();
+    let transfer = row.transfer;
     let at = transfer.decided_at.unwrap_or_default();
     let mut data = vec![
         Step::Accepted {

@@ -2,14 +2,16 @@
 //!
 //! Invariant: rows of another ledger do not exist here.
 
+use journal::columns::{self, exponent, parsed, unreadable};
+use journal::{partition_number, stored_outcome};
 use schemas::{
-    Account, AccountId, AccountStatus, Currency, DeadLettered, LinePosition, Metadata, Money,
-    Outcome, Partition, Position, Timestamp, TransferId,
+    Account, AccountId, AccountStatus, Currency, DeadLettered, LinePosition, Money, Outcome,
+    Partition, Position, TransferId,
 };
+use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
+use sqlx::{FromRow, Row};
 
-use super::journal::stored_outcome;
-use super::transfer_row::{account, exponent, line_position, partition_number};
 use super::{Store, Unavailable};
 
 macro_rules! select_accounts {
@@ -22,20 +24,7 @@ macro_rules! select_accounts {
     };
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct AccountRow {
-    id: String,
-    currency: String,
-    exponent: i16,
-    #[sqlx(rename = "type")]
-    kind: Option<String>,
-    status: String,
-    balance: i64,
-    min_balance: Option<i64>,
-    version: i64,
-    metadata: Option<String>,
-    opened_at: i64,
-}
+struct AccountRow(Account);
 
 impl Store {
     pub(crate) async fn account(
@@ -49,7 +38,7 @@ impl Store {
             .bind(id.as_str())
             .fetch_optional(&self.pool);
         let row = self.read("reading an account", query).await?;
-        Ok(row.map(AccountRow::into_account))
+        Ok(row.map(|row| row.0))
     }
 
     /// Accounts of a ledger by id, after `after`.
@@ -66,7 +55,7 @@ impl Store {
             .bind(limit)
             .fetch_all(&self.pool);
         let rows = self.read("listing accounts", query).await?;
-        Ok(rows.into_iter().map(AccountRow::into_account).collect())
+        Ok(rows.into_iter().map(|row| row.0).collect())
     }
 
     /// The last position of a partition that balances reflect.
@@ -94,8 +83,12 @@ impl Store {
             .bind(i64::from(at.line))
             .bind(ledger)
             .fetch_optional(&self.pool);
-        let row = self.read("reading an outcome", query).await?;
-        Ok(row.and_then(|(kind, data)| stored_outcome(&kind, &data)))
+        let read = async {
+            let row = query.await?;
+            row.map(|(kind, data)| stored_outcome(&kind, &data))
+                .transpose()
+        };
+        self.read("reading an outcome", read).await
     }
 
     /// The dead letter at a place, of this ledger.
@@ -130,40 +123,45 @@ impl Store {
             .iter()
             .map(|id| Uuid::from_bytes(id.to_bytes()))
             .collect();
-        let query = sqlx::query_as::<_, (Uuid, i16, i64, i32, String, String)>(SQL)
+        let query = sqlx::query(SQL)
             .bind(ids)
             .bind(ledger)
             .fetch_all(&self.pool);
-        let rows = self.read("looking for dead letters", query).await?;
-        let dead = rows
-            .into_iter()
-            .map(|(id, partition, position, line, reason, detail)| {
-                (
-                    TransferId::from_bytes(id.into_bytes()),
-                    line_position(partition, position, line),
-                    DeadLettered { reason, detail },
-                )
-            });
-        Ok(dead.collect())
+        let read = async { query.await?.iter().map(dead_transfer).collect() };
+        self.read("looking for dead letters", read).await
     }
 }
 
-impl AccountRow {
-    fn into_account(self) -> Account {
-        let exponent = exponent(self.exponent);
+fn dead_transfer(row: &PgRow) -> sqlx::Result<(TransferId, LinePosition, DeadLettered)> {
+    let at = LinePosition {
+        partition: columns::partition(row.try_get("partition")?)?,
+        position: Position::from_number(row.try_get("position")?),
+        line: columns::line(row.try_get("line")?)?,
+    };
+    let dead = DeadLettered {
+        reason: row.try_get("reason")?,
+        detail: row.try_get("detail")?,
+    };
+    let id: Uuid = row.try_get("transfer_id")?;
+    Ok((TransferId::from_bytes(id.into_bytes()), at, dead))
+}
+
+impl FromRow<'_, PgRow> for AccountRow {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let exponent = exponent(row.try_get("exponent")?)?;
         let money = |minor| Money { minor, exponent };
-        Account {
-            id: account(&self.id),
-            currency: Currency::parse(&self.currency).expect("stored currencies are valid"),
-            kind: self.kind,
-            status: AccountStatus::parse(&self.status).expect("the table checks the status"),
-            balance: money(self.balance),
-            min_balance: self.min_balance.map(money),
-            version: self.version,
-            metadata: self
-                .metadata
-                .map(|text| Metadata::from_stored(text).expect("stored metadata is a JSON object")),
-            opened_at: Timestamp::from_nanoseconds(self.opened_at),
-        }
+        let status: &str = row.try_get("status")?;
+        Ok(Self(Account {
+            id: columns::account(row, "id")?,
+            currency: parsed(Currency::parse(row.try_get("currency")?))?,
+            kind: row.try_get("type")?,
+            status: AccountStatus::parse(status)
+                .ok_or_else(|| unreadable(format!("status {status}")))?,
+            balance: money(row.try_get("balance")?),
+            min_balance: row.try_get::<Option<i64>, _>("min_balance")?.map(money),
+            version: row.try_get("version")?,
+            metadata: columns::metadata(row, "metadata")?,
+            opened_at: columns::timestamp(row, "opened_at")?,
+        }))
     }
 }

@@ -3,10 +3,12 @@
 //! Invariant: versions run 1..n without a gap and their times never fall, so a time is found by bisection:
 //! each step is one index look-up, however many postings the account has.
 
+use journal::columns::{self, exponent};
 use schemas::{AccountId, Money, Timestamp, TransferId};
+use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
+use sqlx::{FromRow, Row};
 
-use super::transfer_row::{account, exponent};
 use super::{Store, Unavailable};
 
 /// One posting as its account sees it.
@@ -19,18 +21,6 @@ pub(crate) struct Posting {
     pub(crate) amount: Money,
     pub(crate) balance_after: Money,
     pub(crate) description: Option<String>,
-}
-
-#[derive(Debug, sqlx::FromRow)]
-struct PostingRow {
-    version: i64,
-    transfer_id: Uuid,
-    decided_at: i64,
-    counterparty: String,
-    amount: i64,
-    balance_after: i64,
-    exponent: i16,
-    description: Option<String>,
 }
 
 impl Store {
@@ -48,15 +38,14 @@ impl Store {
                FROM entries
               WHERE ledger = $1 AND account = $2 AND version > $3 AND version < $4
               ORDER BY version LIMIT $5";
-        let query = sqlx::query_as::<_, PostingRow>(SQL)
+        let query = sqlx::query_as(SQL)
             .bind(ledger)
             .bind(account.as_str())
             .bind(after)
             .bind(before)
             .bind(limit)
             .fetch_all(&self.pool);
-        let rows = self.read("reading a statement", query).await?;
-        Ok(rows.into_iter().map(PostingRow::into_posting).collect())
+        self.read("reading a statement", query).await
     }
 
     /// The first of the versions `1..=version` that was posted at `at` or later, else `version + 1`.
@@ -96,18 +85,20 @@ impl Store {
     }
 }
 
-impl PostingRow {
-    fn into_posting(self) -> Posting {
-        let exponent = exponent(self.exponent);
+impl FromRow<'_, PgRow> for Posting {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let exponent = exponent(row.try_get("exponent")?)?;
         let money = |minor| Money { minor, exponent };
-        Posting {
-            version: self.version,
-            transfer_id: TransferId::from_bytes(self.transfer_id.into_bytes()),
-            at: Timestamp::from_nanoseconds(self.decided_at),
-            counterparty: account(&self.counterparty),
-            amount: money(self.amount),
-            balance_after: money(self.balance_after),
-            description: self.description,
-        }
+        Ok(Self {
+            version: row.try_get("version")?,
+            transfer_id: TransferId::from_bytes(
+                row.try_get::<Uuid, _>("transfer_id")?.into_bytes(),
+            ),
+            at: columns::timestamp(row, "decided_at")?,
+            counterparty: columns::account(row, "counterparty")?,
+            amount: money(row.try_get("amount")?),
+            balance_after: money(row.try_get("balance_after")?),
+            description: row.try_get("description")?,
+        })
     }
 }

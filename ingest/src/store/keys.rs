@@ -2,7 +2,10 @@
 //!
 //! Invariant: only the SHA-256 of a key is ever stored.
 
-use schemas::LedgerName;
+use std::collections::BTreeMap;
+
+use journal::{Ledgers, columns, ledgers};
+use schemas::{LedgerName, Partition};
 use sqlx::PgPool;
 
 use super::{Store, Unavailable};
@@ -30,11 +33,10 @@ pub(crate) struct ListedKey {
 /// Everything that ingest keeps in memory.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    pub(crate) ledgers: Vec<(i32, String)>,
-    pub(crate) units: Vec<(i32, String, i16)>,
+    pub(crate) ledgers: Ledgers,
     pub(crate) keys: Vec<ActiveKey>,
     /// Generation of each partition's stream.
-    pub(crate) generations: Vec<(i16, i16)>,
+    pub(crate) generations: BTreeMap<Partition, u16>,
 }
 
 impl Store {
@@ -46,18 +48,25 @@ impl Store {
 }
 
 pub(crate) async fn load(pool: &PgPool) -> sqlx::Result<Loaded> {
-    let (ledgers, units, keys, generations) = futures::try_join!(
-        sqlx::query_as("SELECT number, name FROM ledgers").fetch_all(pool),
-        sqlx::query_as("SELECT ledger, code, exponent FROM units").fetch_all(pool),
+    let (ledgers, keys, generations) = futures::try_join!(
+        ledgers(pool),
         sqlx::query_as("SELECT hash, ledger, scope FROM keys WHERE revoked_at IS NULL")
             .fetch_all(pool),
         sqlx::query_as("SELECT partition, generation FROM partitions").fetch_all(pool),
     )?;
+    let generation = |(partition, generation): (i16, i16)| {
+        Ok((
+            columns::partition(partition)?,
+            columns::generation(generation)?,
+        ))
+    };
     Ok(Loaded {
         ledgers,
-        units,
         keys,
-        generations,
+        generations: generations
+            .into_iter()
+            .map(generation)
+            .collect::<sqlx::Result<_>>()?,
     })
 }
 
@@ -77,18 +86,6 @@ pub(crate) async fn insert_ledger(pool: &PgPool, name: &LedgerName) -> sqlx::Res
             .execute(pool)
             .await?;
     Ok(inserted.rows_affected() > 0)
-}
-
-pub(crate) async fn ledgers(pool: &PgPool) -> sqlx::Result<Vec<(i32, String)>> {
-    sqlx::query_as("SELECT number, name FROM ledgers ORDER BY name")
-        .fetch_all(pool)
-        .await
-}
-
-pub(crate) async fn units(pool: &PgPool) -> sqlx::Result<Vec<(i32, String, i16)>> {
-    sqlx::query_as("SELECT ledger, code, exponent FROM units ORDER BY ledger, code")
-        .fetch_all(pool)
-        .await
 }
 
 /// The exponent that the unit has afterwards: an older one stays.

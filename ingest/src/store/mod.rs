@@ -7,7 +7,6 @@ pub(crate) mod accounts;
 pub(crate) mod entries;
 pub(crate) mod journal;
 pub(crate) mod keys;
-pub(crate) mod transfer_row;
 pub(crate) mod transfers;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,24 +2,11 @@
 //!
 //! Invariant: a page is a range of one index, newest first.
 
-use schemas::{AccountId, LinePosition, TransferId, TransferStatus};
+use journal::{TransferRow, partition_number, select_transfers};
+use schemas::{AccountId, LinePosition, Timestamp, Transfer, TransferId, TransferStatus};
 use sqlx::types::Uuid;
 
-use super::transfer_row::{TransferRow, partition_number};
 use super::{Store, Unavailable};
-
-macro_rules! select_transfers {
-    ($($rest:literal),* $(,)?) => {
-        concat!(
-            "SELECT id, position, accepted_at, decided_at, amount, debit_version, credit_version,
-                    debit_balance_after, credit_balance_after, line, partition, exponent, debit_account,
-                    credit_account, currency, idempotency_key, reason, detail, description, metadata
-               FROM transfers ",
-            $($rest),*
-        )
-    };
-}
-pub(super) use select_transfers;
 
 /// The last row seen of a list by time: the next page begins below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +21,23 @@ impl Below {
         decided_at: i64::MAX,
         id: [0xff; 16],
     };
+
+    pub(crate) fn of(transfer: &Transfer) -> Self {
+        Self {
+            decided_at: transfer.decided_at.map_or(0, Timestamp::nanoseconds),
+            id: transfer.id.to_bytes(),
+        }
+    }
+}
+
+/// The version that a posting gave to one of its two accounts.
+pub(crate) fn version_of(transfer: &Transfer, account: &AccountId) -> i64 {
+    let version = if transfer.debit_account == *account {
+        transfer.debit_version
+    } else {
+        transfer.credit_version
+    };
+    version.unwrap_or_default()
 }
 
 /// Which list of refused transfers of one account.
@@ -147,7 +151,7 @@ impl Store {
         let (mut rows, credits): (Vec<TransferRow>, Vec<TransferRow>) =
             self.read("listing an account's transfers", both).await?;
         rows.extend(credits);
-        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.version_of(account)));
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(version_of(&row.transfer, account)));
         rows.truncate(usize::try_from(limit).unwrap_or(0));
         Ok(rows)
     }

@@ -38,7 +38,7 @@ async fn decide_first(api: &Api, account: &str, decide: impl Fn(&Value) -> Outco
             decided_at: Timestamp::from_nanoseconds(7),
             outcome: decide(&serde_json::from_slice(command).unwrap()),
         };
-        event.encode(&mut events);
+        event.encode(schemas::Encoder::NEWEST, &mut events);
     }
     let reply = Reply {
         record: record.header("Nats-Msg-Id").unwrap().to_owned(),

@@ -334,6 +334,32 @@ async fn a_recognised_repeat_gets_the_outcome_and_another_request_the_conflict()
 }
 
 #[tokio::test]
+async fn a_retry_of_what_a_version_before_stored_is_recognised() {
+    let api = Api::start().await;
+    let ask = async |number: &str| {
+        let body = format!(
+            r#"{{"debit_account":"alice","credit_account":"bob","amount":"1","currency":"USD","metadata":{{"x":{number}}}}}"#
+        );
+        api.post("/v1/transfers", &[("idempotency-key", "k")], &body)
+            .await
+    };
+    ask("0.416776807665196328").await.expect(202);
+    let mut book = Book::new(&api, "demo").await;
+    book.posted("k", "alice", "bob", 100).await;
+    book.close().await;
+    // That version read the number twice on its way here, and not to the nearest double.
+    sqlx::query(r#"UPDATE transfers SET metadata = '{"x":0.4167768076651964}'"#)
+        .execute(&api.pool)
+        .await
+        .unwrap();
+    let replay = ask("0.416776807665196328").await;
+    assert_eq!(replay.expect(200)["status"], "posted");
+    let conflict = ask("0.41677680766519").await;
+    conflict.expect_problem(422, "idempotency_key_reused");
+    assert_eq!(conflict.json()["differs"], json!(["metadata"]));
+}
+
+#[tokio::test]
 async fn positions_carry_the_generation_of_the_stream() {
     let api = Api::start_with(|config| {
         config.limits.key_refresh = std::time::Duration::from_millis(50);

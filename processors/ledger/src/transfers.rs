@@ -71,21 +71,7 @@ fn first_answer(state: &State, place: usize) -> Option<&Transfer> {
 
 /// The same request gets the first answer; another request under the same key gets nothing but an explanation.
 fn repeat(first: &Transfer, order: &TransferOrder) -> Outcome {
-    let differs: Vec<String> = [
-        ("debit_account", first.debit_account != order.debit_account),
-        (
-            "credit_account",
-            first.credit_account != order.credit_account,
-        ),
-        ("amount", first.amount.minor != order.amount.minor()),
-        ("currency", first.currency != order.currency),
-        ("description", first.description != order.description),
-        ("metadata", first.metadata != order.metadata),
-    ]
-    .into_iter()
-    .filter(|(_, differs)| *differs)
-    .map(|(field, _)| field.to_owned())
-    .collect();
+    let differs = first.order().differs(order);
     if differs.is_empty() {
         Outcome::Replayed(Replayed {
             transfer: first.clone(),

@@ -4,9 +4,8 @@
 
 use std::fmt::Write as _;
 
+use journal::{CommitRow, rebuild};
 use schemas::{Event, Partition, Position};
-use worker::journal::rebuild;
-use worker::simulation::CommitRow;
 
 use crate::journal::{Rows, Span};
 use crate::report::CheckResult;

@@ -4,14 +4,14 @@
 
 use std::fmt::Debug;
 
+use journal::Ledgers;
 use schemas::{
-    AccountChange, AccountId, Command, Event, Money, Order, Outcome, Timestamp, Transfer,
+    AccountChange, AccountId, Command, Event, Metadata, Money, Order, Outcome, Timestamp, Transfer,
     TransferOrder, partition_of,
 };
 use sha2::{Digest, Sha256};
 
 use crate::journal::DeadRow;
-use crate::snapshot::Ledgers;
 
 /// A line of a record on COMMANDS.
 pub(crate) struct Line<'a> {
@@ -34,7 +34,9 @@ pub(crate) fn differences(
         differences.dead_letter(line, dead);
         return differences.0;
     }
-    let command = match Command::decode(line.text, |ledger| ledgers.get(ledger)) {
+    let command = match Command::decode(line.text, |ledger| {
+        ledgers.get(ledger).map(|ledger| &ledger.units)
+    }) {
         Ok(command) => command,
         Err(invalid) => return vec![format!("the line is no command: {invalid}")],
     };
@@ -120,7 +122,9 @@ impl Differences {
         }
         self.field("currency", &order.currency, &transfer.currency);
         self.field("description", &order.description, &transfer.description);
-        self.field("metadata", &order.metadata, &transfer.metadata);
+        if !Metadata::is_repeat(order.metadata.as_ref(), transfer.metadata.as_ref()) {
+            self.field("metadata", &order.metadata, &transfer.metadata);
+        }
     }
 
     fn account(&mut self, id: &AccountId, change: &AccountChange, outcome: &Outcome) {

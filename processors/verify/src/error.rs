@@ -14,8 +14,6 @@ pub enum Error {
     Log(#[from] streams::Error),
     #[error("the log said nothing for {0:?} in the middle of a scan")]
     LogSilent(std::time::Duration),
-    #[error("reading the journal")]
-    Journal(#[from] worker::Error),
 }
 
 impl Error {

@@ -3,10 +3,9 @@
 //! Invariant: independent of the outcome rows: a body that has the committed hash is the committed record, byte for
 //! byte.
 
+use journal::{CommitRow, commits_after, link};
 use schemas::{Partition, Position};
 use streams::Scanned;
-use worker::journal::{commits_after, link};
-use worker::simulation::CommitRow;
 
 use crate::Error;
 use crate::chain::hex;
@@ -56,7 +55,9 @@ impl<'a> Events<'a> {
             };
             let before = Position::from_number(position.number() - 1);
             let database = &self.pass.connections.database;
-            let known = commits_after(database, self.partition, before, 1).await?;
+            let known = commits_after(database, self.partition, before, 1)
+                .await
+                .map_err(Error::postgres("reading commits"))?;
             match known.first().filter(|commit| commit.position == position) {
                 Some(commit) => self.compare(&record, commit, check),
                 None => self.unexpected(&record, check),

@@ -5,10 +5,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use schemas::{ENCODER, Event, LinePosition, Partition, Position, Timestamp};
+use journal::{CommitRow, Stretch, columns, commits_after, events_in, partition_number};
+use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use sqlx::{PgPool, Row};
-use worker::journal::{commits_after, events_of};
-use worker::simulation::CommitRow;
 
 use crate::Error;
 
@@ -66,7 +65,9 @@ impl<'a> Journal<'a> {
             return Ok(None);
         }
         if self.commits.is_empty() {
-            let page = commits_after(self.database, self.partition, self.at, COMMITS_PAGE).await?;
+            let page = commits_after(self.database, self.partition, self.at, COMMITS_PAGE)
+                .await
+                .map_err(Error::postgres("reading commits"))?;
             self.commits = page.into();
             self.commits.retain(|commit| commit.position <= self.end);
         }
@@ -127,7 +128,7 @@ impl<'a> Journal<'a> {
     /// A position before `last` at which to stop, when there are far more rows than the commits claim.
     async fn too_many(&self, last: Position, claimed: u32) -> Result<Option<Position>, Error> {
         let cut: Option<i64> = sqlx::query_scalar(TOO_MANY)
-            .bind(number(self.partition))
+            .bind(partition_number(self.partition))
             .bind(self.at.number())
             .bind(last.number())
             .bind(i64::from(claimed) + i64::from(ROWS_MAX))
@@ -138,19 +139,13 @@ impl<'a> Journal<'a> {
     }
 
     async fn rows(&self, last: Position) -> Result<Result<Rows, String>, Error> {
-        // Only the positions of a commit say which rows are read.
-        let stretch = CommitRow {
-            first_position: after(self.at),
-            position: last,
-            encoder: ENCODER,
-            commands: 0,
-            previous_hash: [0; 32],
-            hash: [0; 32],
-        };
-        let events = match events_of(self.database, self.partition, &stretch).await {
+        let stretch = Stretch::between(self.partition, after(self.at), last);
+        let events = match events_in(self.database, stretch, None).await {
             Ok(events) => events,
-            Err(error) if is_unreadable(&error) => return Ok(Err(error.chain())),
-            Err(error) => return Err(error.into()),
+            Err(error) if journal::is_unreadable(&error) => {
+                return Ok(Err(format!("reading the outcomes of a commit: {error}")));
+            }
+            Err(error) => return Err(Error::postgres("reading the outcomes of commits")(error)),
         };
         let dead = self.dead_rows(last).await?;
         Ok(Ok(Rows { events, dead }))
@@ -159,18 +154,17 @@ impl<'a> Journal<'a> {
     async fn dead_rows(&self, last: Position) -> Result<BTreeMap<LinePosition, DeadRow>, Error> {
         let failed = Error::postgres("reading dead letters");
         let rows = sqlx::query(DEAD_ROWS)
-            .bind(number(self.partition))
+            .bind(partition_number(self.partition))
             .bind(self.at.number())
             .bind(last.number())
             .fetch_all(self.database)
             .await
             .map_err(failed)?;
         let dead = |row: &sqlx::postgres::PgRow| {
-            let line: i32 = row.try_get("line")?;
             let at = LinePosition {
                 partition: self.partition,
                 position: Position::from_number(row.try_get("position")?),
-                line: u32::try_from(line).map_err(|error| sqlx::Error::Decode(error.into()))?,
+                line: columns::line(row.try_get("line")?)?,
             };
             let row = DeadRow {
                 whole: row.try_get("whole")?,
@@ -186,25 +180,12 @@ impl<'a> Journal<'a> {
     }
 }
 
-pub(crate) fn number(partition: Partition) -> i16 {
-    i16::try_from(partition.0).expect("it was read from a smallint")
-}
-
 fn after(position: Position) -> Position {
     Position::from_number(position.number() + 1)
 }
 
 fn before(position: Position) -> Position {
     Position::from_number(position.number() - 1)
-}
-
-/// Whether Postgres answered, but with a row that the program did not write.
-fn is_unreadable(error: &worker::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|source| source.downcast_ref());
-    matches!(
-        cause,
-        Some(sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
-    )
 }
 
 /// One index each; gives NULL unless a table has more than `$4` rows in the stretch.

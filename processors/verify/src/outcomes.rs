@@ -7,8 +7,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use schemas::{Event, LinePosition, Partition, Position};
-use streams::Scanned;
-use worker::journal::lines_of;
+use streams::{Scanned, lines_of};
 
 use crate::Error;
 use crate::commands::{Line, differences};

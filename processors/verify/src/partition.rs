@@ -2,6 +2,7 @@
 //!
 //! Invariant: every row is read once, for all three checks.
 
+use journal::Ledgers;
 use streams::StreamIdentity;
 
 use crate::chain::Chain;
@@ -9,7 +10,7 @@ use crate::events::Events;
 use crate::journal::Journal;
 use crate::outcomes::Outcomes;
 use crate::report::Checks;
-use crate::snapshot::{Bounds, Ledgers};
+use crate::snapshot::Bounds;
 use crate::{Config, Connections, Error};
 
 #[derive(Clone, Copy)]

@@ -2,17 +2,13 @@
 //!
 //! Invariant: everything read here belongs together, while the system works on.
 
-use std::collections::HashMap;
-
 use futures::TryStreamExt;
-use schemas::{Currency, LedgerName, Partition, Position, Timestamp, Units};
+use journal::{Ledgers, columns};
+use schemas::{Partition, Position, Timestamp};
 use sqlx::{PgPool, Postgres, Row, Transaction};
 
 use crate::Error;
 use crate::report::CheckResult;
-
-/// Declared units by ledger.
-pub(crate) type Ledgers = HashMap<LedgerName, Units>;
 
 /// Up to where a partition is checked.
 #[derive(Debug, Clone)]
@@ -66,10 +62,7 @@ impl Snapshot {
             let position = |column| row.try_get(column).map(Position::from_number);
             let created: Option<i64> = row.try_get("stream_created")?;
             Ok(Bounds {
-                partition: Partition(
-                    u16::try_from(row.try_get::<i16, _>("partition")?)
-                        .map_err(|error| sqlx::Error::Decode(error.into()))?,
-                ),
+                partition: columns::partition(row.try_get("partition")?)?,
                 stream_created: created.map(Timestamp::from_nanoseconds),
                 applied: position("applied")?,
                 applied_at: Timestamp::from_nanoseconds(row.try_get("applied_at")?),
@@ -85,31 +78,9 @@ impl Snapshot {
 
     pub(crate) async fn ledgers(&mut self) -> Result<Ledgers, Error> {
         let failed = Error::postgres("reading the ledgers");
-        let mut ledgers = Ledgers::new();
-        let rows = sqlx::query(
-            "SELECT l.name, u.code, u.exponent
-               FROM ledgers l
-               LEFT JOIN units u ON u.ledger = l.number",
-        )
-        .fetch_all(&mut *self.transaction)
-        .await
-        .map_err(failed)?;
-        for row in rows {
-            let name: &str = row.try_get("name").map_err(failed)?;
-            let code: Option<&str> = row.try_get("code").map_err(failed)?;
-            let exponent: Option<i16> = row.try_get("exponent").map_err(failed)?;
-            // What is no name cannot be named by a command either.
-            let Ok(name) = LedgerName::parse(name) else {
-                continue;
-            };
-            let units = ledgers.entry(name).or_default();
-            let unit = code.and_then(|code| Currency::parse(code).ok());
-            let exponent = exponent.and_then(|exponent| u8::try_from(exponent).ok());
-            if let (Some(unit), Some(exponent)) = (unit, exponent) {
-                units.declare(unit, exponent);
-            }
-        }
-        Ok(ledgers)
+        journal::ledgers(&mut *self.transaction)
+            .await
+            .map_err(failed)
     }
 
     pub(crate) async fn accounts(&mut self) -> Result<u64, Error> {

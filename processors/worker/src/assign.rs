@@ -176,12 +176,9 @@ async fn look(pool: &PgPool, owner: &str, lease: std::time::Duration) -> Result<
     .map_err(failed)?;
     let free = rows
         .iter()
-        .filter_map(|row| {
-            u16::try_from(row.try_get::<i16, _>("partition").ok()?)
-                .ok()
-                .map(Partition)
-        })
-        .collect();
+        .map(|row| journal::columns::partition(row.try_get("partition")?))
+        .collect::<Result<_, _>>()
+        .map_err(failed)?;
     let mut live = live;
     live.push(owner.to_owned());
     Ok(View { live, free })

@@ -6,42 +6,14 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use journal::{Entry, Lines, link};
 use ledger::{AccountKey, AccountRow, Batch, Decision};
-use schemas::{
-    DeadLettered, ENCODER, Event, LedgerName, LinePosition, Outcome, Position, Timestamp,
-    TransferId,
-};
-use streams::{DeadLetterRecord, EventRecord};
+use schemas::{DeadLettered, Encoder, Event, Outcome, Position, Timestamp};
+use streams::EventRecord;
+
+pub(crate) use journal::DeadLetter;
 
 use crate::seam::Lease;
-
-/// A command that can never be decided, with its bytes and the reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    pub at: LinePosition,
-    /// The record as a whole, not one line of it.
-    pub whole: bool,
-    pub recorded_at: Timestamp,
-    /// Number and name, when the line names a ledger that exists.
-    pub ledger: Option<(i32, LedgerName)>,
-    pub transfer_id: Option<TransferId>,
-    pub reason: String,
-    pub detail: String,
-    pub body: Bytes,
-}
-
-impl DeadLetter {
-    pub fn to_record(&self) -> DeadLetterRecord {
-        DeadLetterRecord {
-            at: self.at,
-            whole: self.whole,
-            recorded_at: self.recorded_at,
-            reason: self.reason.clone(),
-            detail: self.detail.clone(),
-            body: self.body.clone(),
-        }
-    }
-}
 
 /// One line of a batch: a command (its item stands in the batch, in the same order) or a dead letter.
 #[derive(Debug, Clone)]
@@ -71,6 +43,17 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// What the journal keeps of it.
+    pub(crate) fn entry(&self) -> Entry<'_> {
+        Entry {
+            epoch: self.lease.epoch,
+            decided_at: self.decided_at,
+            events: &self.events,
+            dead: &self.dead,
+            record: &self.record,
+        }
+    }
+
     /// The event lines of these slots.
     pub(crate) fn event_lines(&self, slots: &Range<usize>) -> Bytes {
         let before = slots.start.checked_sub(1);
@@ -116,22 +99,18 @@ pub(crate) fn build(
             }
         });
     }
-    let mut body = Vec::with_capacity(events.len() * 768);
-    let mut line_ends = Vec::with_capacity(events.len());
-    for (_, event) in &events {
-        event.encode(&mut body);
-        line_ends.push(body.len());
-    }
+    let encoder = Encoder::NEWEST;
+    let lines = Lines::encode(encoder, events.iter().map(|(_, event)| event));
     let record = EventRecord {
         partition: lease.partition,
         first_position: span.0,
         position: span.1,
         count: u32::try_from(events.len()).expect("a batch holds fewer than 2^32 commands"),
-        encoder: ENCODER,
+        encoder: encoder.number(),
         previous_hash,
         committed_at: None,
-        hash: link(&previous_hash, &body),
-        body: body.into(),
+        hash: link(&previous_hash, &lines.body),
+        body: lines.body,
     };
     Commit {
         lease,
@@ -141,7 +120,7 @@ pub(crate) fn build(
         opened: decision.opened,
         changed: decision.changed,
         record,
-        line_ends,
+        line_ends: lines.ends,
     }
 }
 
@@ -155,12 +134,4 @@ fn dead_event(letter: &DeadLetter, now: Timestamp) -> Event {
             detail: letter.detail.clone(),
         }),
     }
-}
-
-/// A commit's hash: BLAKE3 over the previous commit's hash and the event record.
-pub fn link(previous: &[u8; 32], body: &[u8]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(previous);
-    hasher.update(body);
-    *hasher.finalize().as_bytes()
 }

@@ -4,15 +4,15 @@
 //! stands in the way of another.
 
 use bytes::Bytes;
+use journal::Ledgers;
 use ledger::Item;
 use schemas::{
     Command, IdempotencyKey, Invalid, LedgerName, LinePosition, Partition, Position, Timestamp,
     TransferId, partition_of,
 };
-use streams::{Record, ReplyTo};
+use streams::{Record, ReplyTo, lines_of};
 
 use crate::commit::DeadLetter;
-use crate::seam::Ledgers;
 
 /// Room in an event record beside the events themselves.
 /// Half of what ingest leaves, so that no record of its own is ever too long.
@@ -243,19 +243,4 @@ fn named(body: &[u8]) -> Option<(LedgerName, Option<IdempotencyKey>)> {
         .get("idempotency_key")
         .and_then(serde_json::Value::as_str);
     Some((ledger, key.and_then(|key| IdempotencyKey::parse(key).ok())))
-}
-
-/// The lines of a record. One JSON object over several lines, as a person may publish it, is one line.
-pub fn lines_of(body: &Bytes) -> Vec<Bytes> {
-    let blank = |text: &[u8]| text.iter().all(u8::is_ascii_whitespace);
-    let lines: Vec<Bytes> = body
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !blank(line))
-        .map(|line| body.slice_ref(line))
-        .collect();
-    let opens_only = lines.len() > 1 && lines[0].trim_ascii_end().last() != Some(&b'}');
-    if opens_only && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() {
-        return vec![body.clone()];
-    }
-    lines
 }

@@ -12,7 +12,6 @@ mod decode;
 mod error;
 mod failpoint;
 mod hold;
-pub mod journal;
 pub mod metrics;
 mod nats;
 pub mod operate;
@@ -35,12 +34,10 @@ pub use role::{Connections, run};
 
 /// The parts that the simulation drives directly.
 pub mod simulation {
-    pub use crate::accounts::{AccountWrite, Entry, account_writes};
-    pub use crate::commit::{Commit, DeadLetter};
+    pub use crate::accounts::{AccountEntry, AccountWrite, account_writes};
+    pub use crate::commit::Commit;
     pub use crate::hold::{Ended, Processor, hold};
     pub use crate::postgres::Postgres;
-    pub use crate::seam::{
-        Advance, CommitRow, Feed, Lease, Ledger, Ledgers, Log, Row, Store, Transaction,
-    };
+    pub use crate::seam::{Advance, Feed, Lease, Log, Row, Store, Transaction};
     pub use crate::turns::Turns;
 }

@@ -3,6 +3,7 @@
 //! Invariant: a deliberate re-creation of the stream is recorded with its reason, and fences whoever held the
 //! partition.
 
+use journal::{columns, partition_number};
 use schemas::{Partition, Position, Timestamp};
 use sqlx::{PgPool, Row};
 
@@ -37,9 +38,8 @@ pub async fn partitions(database: &PgPool) -> Result<Vec<Shown>, Error> {
     .fetch_all(database)
     .await;
     let shown = |row: &sqlx::postgres::PgRow| {
-        let partition: i16 = row.try_get("partition")?;
         Ok(Shown {
-            partition: Partition(u16::try_from(partition).unwrap_or_default()),
+            partition: columns::partition(row.try_get("partition")?)?,
             owner: row.try_get("owner")?,
             epoch: row.try_get("epoch")?,
             applied: Position::from_number(row.try_get("applied")?),
@@ -64,7 +64,7 @@ pub async fn adopt_stream(
     why: &str,
 ) -> Result<Position, Error> {
     let failed = |error| Error::unavailable("adopting the stream", error);
-    let number = i16::try_from(partition.0).unwrap_or(i16::MAX);
+    let number = partition_number(partition);
     let mut transaction = database.begin().await.map_err(failed)?;
     let row = sqlx::query(
         "SELECT generation, stream_created, applied, applied_at
@@ -93,7 +93,7 @@ pub async fn adopt_stream(
     let generation = generation.checked_add(1).ok_or_else(|| {
         Error::Stopped("the stream was adopted too often for positions to be told apart".to_owned())
     })?;
-    let applied = Position::new(u16::try_from(generation).unwrap_or_default(), last);
+    let applied = Position::new(columns::generation(generation).map_err(failed)?, last);
     sqlx::query(
         "UPDATE partitions
             SET generation = $2, stream_created = $3, applied = $4, applied_at = $5,

@@ -3,9 +3,7 @@
 //! Invariant: every write of a partition's row carries its epoch; sessions give up long before the lease does.
 
 mod accounts;
-mod appends;
 mod batch;
-pub(crate) mod journal;
 mod partitions;
 mod rows;
 

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::AtomicI64;
 
+use journal::Ledgers;
 use schemas::Position;
 use streams::{ReadError, Record, Reply};
 use tokio::sync::mpsc;
@@ -15,7 +16,7 @@ use crate::decode::{Decoded, Limits, decode};
 use crate::hold::Processor;
 use crate::poison::Findings;
 use crate::publish::{Unpublished, position, publish_all};
-use crate::seam::{Feed, Lease, Ledgers, Log, Store};
+use crate::seam::{Feed, Lease, Log, Store};
 use crate::takeover::Session;
 use crate::turns::Turn;
 use crate::work::Work;

@@ -3,10 +3,9 @@
 //! Invariant: these traits have two implementations each, the real one and the simulation's, and the same test
 //! body runs against both.
 
-use std::collections::HashMap;
-
+use journal::{CommitRow, Ledgers};
 use ledger::{Reads, Rows};
-use schemas::{Event, LedgerName, Partition, Position, Timestamp, Units};
+use schemas::{Event, Partition, Position, Timestamp};
 use streams::{
     DeadLetterRecord, EventRecord, PublishError, Published, ReadError, Record, Reply, ReplyTo,
     StreamIdentity,
@@ -46,26 +45,6 @@ pub struct Advance {
     /// Known to be on EVENTS, up to here.
     pub published: Position,
 }
-
-/// A commit without its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CommitRow {
-    pub first_position: Position,
-    pub position: Position,
-    pub encoder: i16,
-    pub commands: u32,
-    pub previous_hash: [u8; 32],
-    pub hash: [u8; 32],
-}
-
-/// A ledger as decoding needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ledger {
-    pub number: i32,
-    pub units: Units,
-}
-
-pub type Ledgers = HashMap<LedgerName, Ledger>;
 
 /// Postgres.
 pub trait Store: Clone + Send + Sync + 'static {

@@ -4,10 +4,10 @@
 //! believed only while the stream, the record at the applied position and the last event record are the ones
 //! that we know.
 
+use journal::rebuild;
 use schemas::{Partition, Position};
 
 use crate::Error;
-use crate::journal::rebuild;
 use crate::publish::{Unpublished, publish};
 use crate::seam::{Log, Row, Store};
 
@@ -110,7 +110,8 @@ async fn catch_up<S: Store, L: Log>(
     };
     while let Some(commit) = store.commit_after(partition, position).await? {
         let (events, dead) = store.journal(partition, &commit).await?;
-        let record = rebuild(partition, &commit, &events)?;
+        let record = rebuild(partition, &commit, &events)
+            .map_err(|broken| Error::Stopped(broken.to_string()))?;
         after = publish(log, &Unpublished { record, dead }, after).await?;
         position = commit.position;
     }

@@ -236,7 +236,7 @@ async fn a_late_second_copy_of_an_event_record_is_refused() {
     let mut copies = 0;
     for partition in 0..log.partitions() {
         let partition = schemas::Partition(partition);
-        let commits = worker::journal::commits_after(
+        let commits = journal::commits_after(
             &system.database,
             partition,
             schemas::Position::default(),
@@ -247,10 +247,11 @@ async fn a_late_second_copy_of_an_event_record_is_refused() {
         let mut after = 0;
         let mut scan = log.scan_events(partition, 0).await.unwrap();
         for commit in commits {
-            let events = worker::journal::events_of(&system.database, partition, &commit)
+            let stretch = journal::Stretch::of(partition, &commit);
+            let events = journal::events_in(&system.database, stretch, None)
                 .await
                 .unwrap();
-            let record = worker::journal::rebuild(partition, &commit, &events).unwrap();
+            let record = journal::rebuild(partition, &commit, &events).unwrap();
             let again = log.publish(&record, after).await;
             assert!(
                 matches!(again, Err(streams::PublishError::WrongLast)),

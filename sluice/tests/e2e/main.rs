@@ -13,3 +13,4 @@ mod restored;
 mod stories;
 mod system;
 mod up;
+mod upgrade;

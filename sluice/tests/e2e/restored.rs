@@ -182,7 +182,7 @@ async fn an_older_copy_of_postgres_stops_the_partition() {
 }
 
 /// With owners and modes, as a backup keeps them.
-fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
+pub(crate) fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
     let copied = std::process::Command::new("cp")
         .arg("-a")
         .arg(from)

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection, PgPool};
 use stack::{DataDir, Nats, NatsOptions, Postgres, PostgresOptions, Report};
 use tempfile::TempDir;
 
 use crate::http::Client;
 use crate::process::{Role, eventually, run, run_ok};
+use crate::restored::copy_dir;
 
 pub(crate) struct System {
     pub(crate) dir: TempDir,
@@ -58,16 +59,38 @@ impl System {
         database_url: String,
         migrate: &[&str],
     ) -> Self {
-        let dir = TempDir::new().unwrap();
-        let data = DataDir::kept(&dir.path().join("data")).unwrap();
-        let nats = stack::testing::nats_with(|options| NatsOptions { data, ..options }).await;
-        let nats_url = nats.url();
-        let mut args = vec!["migrate", "--nats", &nats_url, "--database", &database_url];
+        let mut system = Self::unmigrated(TempDir::new().unwrap(), postgres, database_url).await;
+        let nats_url = system.nats.url();
+        let database_url = &system.database_url;
+        let mut args = vec!["migrate", "--nats", &nats_url, "--database", database_url];
         args.extend(migrate);
         run_ok(&args).await;
+        system.admit().await;
+        system
+    }
+
+    /// Servers on what the version before left behind; not migrated, no keys, no roles.
+    pub(crate) async fn of_the_version_before() -> Self {
+        let before = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/before");
+        let dir = TempDir::new().unwrap();
+        let files = dir.path().join("data/nats");
+        std::fs::create_dir_all(&files).unwrap();
+        copy_dir(&before.join("jetstream"), &files);
+        let database = stack::testing::fresh_database().await;
+        let dump = std::fs::read_to_string(before.join("postgres.sql")).unwrap();
+        let mut connection = PgConnection::connect(&database.url).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(dump))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+        Self::unmigrated(dir, None, database.url).await
+    }
+
+    async fn unmigrated(dir: TempDir, postgres: Option<Postgres>, database_url: String) -> Self {
+        let data = DataDir::kept(&dir.path().join("data")).unwrap();
+        let nats = stack::testing::nats_with(|options| NatsOptions { data, ..options }).await;
         let database = PgPool::connect_lazy(&database_url).unwrap();
-        let write_key = create_key(&database_url, "demo", "write").await;
-        let admin_key = create_key(&database_url, "demo", "admin").await;
         Self {
             dir,
             nats,
@@ -77,11 +100,17 @@ impl System {
             ingest: None,
             processors: Vec::new(),
             api_url: String::new(),
-            write_key,
-            admin_key,
+            write_key: String::new(),
+            admin_key: String::new(),
             postgres_dir: None,
             next_role: 0,
         }
+    }
+
+    /// Makes keys of the ledger `demo`.
+    pub(crate) async fn admit(&mut self) {
+        self.write_key = create_key(&self.database_url, "demo", "write").await;
+        self.admin_key = create_key(&self.database_url, "demo", "admin").await;
     }
 
     /// A system with one ingest and one processor.

@@ -251,7 +251,7 @@ fn no_event_is_longer_than_its_command_promised() {
                 decided_at,
                 outcome,
             }
-            .encode(&mut line);
+            .encode(schemas::Encoder::NEWEST, &mut line);
             assert!(line.len() <= command.event_bytes_max());
         }
     });

@@ -46,6 +46,15 @@ scripts! {
         transfer k3 world alice 1.00 USD metadata={\"a\":1,\"b\":2} => refused account_frozen
         transfer k3 world alice 1.00 USD metadata={\"b\":2,\"a\":1} => replayed refused account_frozen
     "
+    a_number_that_a_version_before_stored_with_other_last_digits_is_a_retry: "
+        open world USD unlimited                  => opened
+        open alice USD metadata={\"x\":9.999999999999999e-26} => opened
+        open alice USD metadata={\"x\":1e-25}     => unchanged
+        open alice USD metadata={\"x\":1.1e-25}   => refused account_exists metadata
+        transfer k1 world alice 1.00 USD metadata={\"x\":0.4167768076651964} => posted 1/1 -1.00/1.00
+        transfer k1 world alice 1.00 USD metadata={\"x\":0.416776807665196328} => replayed posted 1/1 -1.00/1.00
+        transfer k1 world alice 1.00 USD metadata={\"x\":0.41677680766519} => key_reused metadata
+    "
     another_request_under_a_used_key_is_told_what_differs: "
         open world USD unlimited                  => opened
         open alice USD                            => opened

@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 
+use journal::{AppendError, TransferRow, transfer_columns};
 use ledger::{AccountKey, AccountRow, Reads, Rows};
 use schemas::{Timestamp, TransferId};
-use sqlx::{Postgres as Database, Row, Transaction as SqlTransaction};
+use sqlx::{FromRow, Postgres as Database, Row, Transaction as SqlTransaction};
 use uuid::Uuid;
 
 use super::classify;
-use super::rows::{RowPlace, TRANSFER_COLUMNS, account, transfer};
+use super::rows::{RowPlace, account};
 use crate::Error;
 use crate::commit::Commit;
 use crate::seam::Transaction;
@@ -68,14 +69,10 @@ impl Batch {
             .iter()
             .map(|id| Uuid::from_bytes(id.to_bytes()))
             .collect();
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_microseconds, {TRANSFER_COLUMNS}
-               FROM (SELECT) AS clock
-               LEFT JOIN transfers t ON t.id = ANY ($1)"
-        )))
-        .bind(uuids)
-        .fetch_all(&mut *self.transaction)
-        .await?;
+        let rows = sqlx::query(TRANSFERS_AND_CLOCK)
+            .bind(uuids)
+            .fetch_all(&mut *self.transaction)
+            .await?;
         let microseconds: i64 = rows
             .first()
             .ok_or(sqlx::Error::RowNotFound)?
@@ -83,7 +80,7 @@ impl Batch {
         let mut known = HashMap::new();
         for row in &rows {
             if row.try_get::<Option<Uuid>, _>("id")?.is_some() {
-                let transfer = transfer(row)?;
+                let TransferRow { transfer, .. } = TransferRow::from_row(row)?;
                 known.insert(transfer.id, transfer);
             }
         }
@@ -113,10 +110,12 @@ impl Transaction for Batch {
 
     async fn write(&mut self, commit: &Commit) -> Result<(), Error> {
         self.write_accounts(commit).await?;
-        self.insert_transfers(commit).await?;
-        self.insert_outcomes(commit).await?;
-        self.bury(commit).await?;
-        self.insert_commit(commit).await
+        journal::append(&mut self.transaction, commit.entry())
+            .await
+            .map_err(|error| match error {
+                AppendError::Postgres { doing, source } => classify(doing, source),
+                AppendError::Rows { .. } => Error::Stopped(error.to_string()),
+            })
     }
 
     async fn commit(self) -> Result<(), Error> {
@@ -126,6 +125,13 @@ impl Transaction for Batch {
             .map_err(|error| Error::unavailable("committing a batch", error))
     }
 }
+
+const TRANSFERS_AND_CLOCK: &str = concat!(
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_microseconds, ",
+    transfer_columns!(),
+    "  FROM (SELECT) AS clock
+       LEFT JOIN transfers t ON t.id = ANY ($1)"
+);
 
 /// A sorted UPDATE … FROM gives no lock order; this does. `rows::account` reads the columns by number.
 const LOCK_ACCOUNTS: &str = "

@@ -4,48 +4,22 @@
 
 use std::time::Duration;
 
-use schemas::{Currency, Event, LedgerName, Partition, Position, Timestamp, Units};
+use journal::{CommitRow, Ledgers, Stretch, partition_number};
+use schemas::{Event, Partition, Position, Timestamp};
 use sqlx::{Connection, PgConnection, Row as _};
 use streams::DeadLetterRecord;
 
-use super::{Batch, Postgres, classify, journal};
-use crate::seam::{Advance, CommitRow, Lease, Ledger, Ledgers, Row, Store};
+use super::{Batch, Postgres, classify};
+use crate::seam::{Advance, Lease, Row, Store};
 use crate::{Error, times};
 
 impl Store for Postgres {
     type Transaction = Batch;
 
     async fn ledgers(&self) -> Result<Ledgers, Error> {
-        let failed = |error| classify("loading the ledgers", error);
-        let mut ledgers = Ledgers::new();
-        let rows = sqlx::query(
-            "SELECT l.number, l.name, u.code, u.exponent
-               FROM ledgers l
-               LEFT JOIN units u ON u.ledger = l.number",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed)?;
-        for row in rows {
-            let name: String = row.try_get("name").map_err(failed)?;
-            let name =
-                LedgerName::parse(&name).map_err(|invalid| Error::Stopped(invalid.to_string()))?;
-            let number = row.try_get("number").map_err(failed)?;
-            let ledger = ledgers.entry(name).or_insert(Ledger {
-                number,
-                units: Units::default(),
-            });
-            let unit: Option<String> = row.try_get("code").map_err(failed)?;
-            let exponent: Option<i16> = row.try_get("exponent").map_err(failed)?;
-            if let (Some(unit), Some(exponent)) = (unit, exponent) {
-                let unit = Currency::parse(&unit)
-                    .map_err(|invalid| Error::Stopped(invalid.to_string()))?;
-                ledger
-                    .units
-                    .declare(unit, u8::try_from(exponent).unwrap_or(Units::EXPONENT_MAX));
-            }
-        }
-        Ok(ledgers)
+        journal::ledgers(&self.pool)
+            .await
+            .map_err(|error| classify("loading the ledgers", error))
     }
 
     async fn take_over(&self, partition: Partition, owner: &str) -> Result<Option<Row>, Error> {
@@ -71,7 +45,7 @@ impl Store for Postgres {
                 SET stream_created = $3
               WHERE partition = $1 AND epoch = $2 AND stream_created IS NULL AND applied = 0",
         )
-        .bind(number(lease.partition))
+        .bind(partition_number(lease.partition))
         .bind(lease.epoch)
         .bind(created.nanoseconds())
         .execute(&self.pool)
@@ -86,7 +60,7 @@ impl Store for Postgres {
                     published = greatest(published, $4)
               WHERE partition = $1 AND epoch = $2",
         )
-        .bind(number(lease.partition))
+        .bind(partition_number(lease.partition))
         .bind(lease.epoch)
         .bind(self.lease.as_secs_f64())
         .bind(published.number())
@@ -103,7 +77,7 @@ impl Store for Postgres {
                     published = greatest(published, $3)
               WHERE partition = $1 AND epoch = $2",
         )
-        .bind(number(lease.partition))
+        .bind(partition_number(lease.partition))
         .bind(lease.epoch)
         .bind(published.number())
         .execute(&self.pool)
@@ -118,7 +92,7 @@ impl Store for Postgres {
                     stopped_at = CASE WHEN $3 IS NULL THEN NULL ELSE coalesce(stopped_at, now()) END
               WHERE partition = $1 AND epoch = $2",
         )
-        .bind(number(lease.partition))
+        .bind(partition_number(lease.partition))
         .bind(lease.epoch)
         .bind(why)
         .execute(&self.pool)
@@ -131,11 +105,15 @@ impl Store for Postgres {
         partition: Partition,
         position: Position,
     ) -> Result<Option<CommitRow>, Error> {
-        journal::commit_at(&self.pool, partition, position).await
+        journal::commit_at(&self.pool, partition, position)
+            .await
+            .map_err(|error| classify("reading a commit", error))
     }
 
     async fn last_commit(&self, partition: Partition) -> Result<Option<CommitRow>, Error> {
-        journal::last_commit(&self.pool, partition).await
+        journal::last_commit(&self.pool, partition)
+            .await
+            .map_err(|error| classify("reading the last commit", error))
     }
 
     async fn commit_after(
@@ -143,7 +121,9 @@ impl Store for Postgres {
         partition: Partition,
         position: Position,
     ) -> Result<Option<CommitRow>, Error> {
-        let commits = journal::commits_after(&self.pool, partition, position, 1).await?;
+        let commits = journal::commits_after(&self.pool, partition, position, 1)
+            .await
+            .map_err(|error| classify("reading commits", error))?;
         Ok(commits.into_iter().next())
     }
 
@@ -152,8 +132,13 @@ impl Store for Postgres {
         partition: Partition,
         commit: &CommitRow,
     ) -> Result<(Vec<Event>, Vec<DeadLetterRecord>), Error> {
-        let events = journal::events_of(&self.pool, partition, commit).await?;
-        let dead = journal::dead_letters_of(&self.pool, partition, commit).await?;
+        let stretch = Stretch::of(partition, commit);
+        let events = journal::events_in(&self.pool, stretch, None)
+            .await
+            .map_err(|error| classify("reading the outcomes of a commit", error))?;
+        let dead = journal::dead_letters_of(&self.pool, partition, commit)
+            .await
+            .map_err(|error| classify("reading the dead letters of a commit", error))?;
         Ok((events, dead))
     }
 
@@ -171,7 +156,7 @@ impl Store for Postgres {
                     lease_until = clock_timestamp() + $7 * interval '1 second'
               WHERE partition = $1 AND epoch = $2 AND applied = $3",
         )
-        .bind(number(lease.partition))
+        .bind(partition_number(lease.partition))
         .bind(lease.epoch)
         .bind(advance.previous.number())
         .bind(advance.next.number())
@@ -220,7 +205,7 @@ async fn take_over(
             AND (owner IS NULL OR owner = $2 OR lease_until < clock_timestamp())
       RETURNING epoch, generation, stream_created, applied, applied_at, published, stopped",
     )
-    .bind(number(partition))
+    .bind(partition_number(partition))
     .bind(owner)
     .bind(lease.as_secs_f64())
     .fetch_optional(&mut *transaction)
@@ -234,7 +219,7 @@ async fn take_over(
                 partition,
                 epoch: row.try_get("epoch")?,
             },
-            generation: u16::try_from(generation).unwrap_or_default(),
+            generation: journal::columns::generation(generation)?,
             stream_created: created.map(Timestamp::from_nanoseconds),
             applied: Position::from_number(row.try_get("applied")?),
             applied_at: Timestamp::from_nanoseconds(row.try_get("applied_at")?),
@@ -255,8 +240,4 @@ fn fenced(
         Ok(_) => Err(Error::Fenced),
         Err(error) => Err(classify(doing, error)),
     }
-}
-
-pub(super) fn number(partition: Partition) -> i16 {
-    i16::try_from(partition.0).expect("there are at most 256 partitions")
 }

@@ -2,10 +2,11 @@
 //!
 //! Invariant: checked at every statement of a transaction, against its own rows and the committed ones.
 
+use journal::{CommitRow, DeadLetter};
 use ledger::{AccountKey, AccountRow};
 use schemas::{AccountStatus, Transfer};
 use worker::Error;
-use worker::simulation::{AccountWrite, Commit, CommitRow, DeadLetter, account_writes};
+use worker::simulation::{AccountWrite, Commit, account_writes};
 
 use super::transaction::transfers;
 use super::world::Tables;

@@ -2,10 +2,11 @@
 //!
 //! Invariant: reads see what is committed, and every write of a partition's row carries its epoch.
 
+use journal::{CommitRow, Ledgers};
 use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use streams::DeadLetterRecord;
 use worker::Error;
-use worker::simulation::{Advance, CommitRow, Lease, Ledgers, Row, Store as Seam};
+use worker::simulation::{Advance, Lease, Row, Store as Seam};
 
 use super::faults::Point;
 use super::process::Process;

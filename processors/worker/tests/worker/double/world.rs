@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use journal::{CommitRow, Ledgers};
 use ledger::{AccountKey, AccountRow};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -13,7 +14,6 @@ use schemas::{
 use streams::DeadLetterRecord;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use worker::simulation::{CommitRow, Ledgers};
 use worker::times;
 
 use super::commands::{Appended, Commands};

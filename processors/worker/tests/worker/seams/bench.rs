@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use schemas::{LedgerName, Partition, Units};
-use worker::simulation::{Ledger, Log as LogSeam, Postgres, Store as StoreSeam};
+use worker::simulation::{Log as LogSeam, Postgres, Store as StoreSeam};
 
 use crate::double::{Appended, Log, Process, Shared, Store};
 use crate::servers::{LEDGER, Servers};
@@ -34,7 +34,7 @@ pub(super) struct Double(Process);
 impl Double {
     pub(super) fn start() -> Self {
         let world = Shared::new(0, PARTITIONS, LEASE);
-        let ledger = Ledger {
+        let ledger = journal::Ledger {
             number: 1,
             units: Units::default(),
         };

@@ -1,15 +1,15 @@
 //! Commands, and the commits that follow from them.
 
 use bytes::Bytes;
+use journal::{DeadLetter, Lines, link};
 use ledger::{Batch, Decision, Item};
 use schemas::{
-    Command, DeadLettered, ENCODER, Event, LedgerName, LinePosition, Outcome, Partition, Position,
+    Command, DeadLettered, Encoder, Event, LedgerName, LinePosition, Outcome, Partition, Position,
     Timestamp, Units,
 };
 use streams::EventRecord;
 use worker::Error;
-use worker::journal::link;
-use worker::simulation::{Advance, Commit, DeadLetter, Lease, Transaction};
+use worker::simulation::{Advance, Commit, Lease, Transaction};
 
 use crate::servers::LEDGER;
 
@@ -115,10 +115,7 @@ pub(super) fn commit_of(
         };
         (letter.ledger.as_ref().map(|(number, _)| *number), event)
     }));
-    let mut body = Vec::new();
-    for (_, event) in &events {
-        event.encode(&mut body);
-    }
+    let lines = Lines::encode(Encoder::NEWEST, events.iter().map(|(_, event)| event));
     let position = batch.items[0].at.position;
     Commit {
         lease,
@@ -131,13 +128,13 @@ pub(super) fn commit_of(
             first_position: position,
             position,
             count: u32::try_from(events.len()).unwrap(),
-            encoder: ENCODER,
+            encoder: Encoder::NEWEST.number(),
             previous_hash,
             committed_at: None,
-            hash: link(&previous_hash, &body),
-            body: body.into(),
+            hash: link(&previous_hash, &lines.body),
+            body: lines.body,
         },
-        line_ends: Vec::new(),
+        line_ends: lines.ends,
         events,
     }
 }

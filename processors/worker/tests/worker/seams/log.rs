@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use schemas::{ENCODER, LinePosition, Partition, Position, Timestamp};
+use schemas::{Encoder, LinePosition, Partition, Position, Timestamp};
 use streams::{DeadLetterRecord, EventRecord, PublishError, ReadError};
 use tokio::time::timeout;
 use worker::simulation::{Feed as _, Log};
@@ -184,10 +184,10 @@ fn event_record(partition: Partition, position: u64) -> EventRecord {
         first_position: position,
         position,
         count: 1,
-        encoder: ENCODER,
+        encoder: Encoder::NEWEST.number(),
         previous_hash: [0; 32],
         committed_at: None,
-        hash: worker::journal::link(&[0; 32], &body),
+        hash: journal::link(&[0; 32], &body),
         body,
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use journal::{DeadLetter, rebuild};
 use schemas::{
     Account, AccountStatus, Event, EventKind, Money, Outcome, Partition, Position, Timestamp,
     Transfer,
 };
 use worker::Error;
-use worker::journal::rebuild;
-use worker::simulation::{Commit, DeadLetter, Lease, Row, Store, Transaction as _};
+use worker::simulation::{Commit, Lease, Row, Store, Transaction as _};
 
 use super::bench::Bench;
 use super::commits::{ACCEPTED_AT, batch, commit_of, dead_letter, step, write};

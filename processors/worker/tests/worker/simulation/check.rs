@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use journal::{CommitRow, link, rebuild};
 use ledger::AccountKey;
 use schemas::{AccountId, Event, LinePosition, Outcome, ParsedEvent, Partition, Position};
 use streams::EventRecord;
-use worker::journal::{link, rebuild};
-use worker::simulation::CommitRow;
 
 use super::model::{Model, say};
 use super::scenario::{ACCOUNTS, Ask, Batch};

@@ -8,7 +8,6 @@ use rand::{RngExt as _, SeedableRng as _};
 use schemas::{LedgerName, Partition, Units};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use worker::simulation::Ledger;
 use worker::{Config, times};
 
 use super::check::check;
@@ -97,7 +96,7 @@ async fn simulate(seed: u64, faults: Faults) -> Outcome {
 
 fn prepare(world: &Shared, faults: Faults, chance: &mut StdRng) {
     let mut world = world.lock();
-    let ledger = Ledger {
+    let ledger = journal::Ledger {
         number: 1,
         units: Units::default(),
     };

@@ -1,0 +1,184 @@
+//! `sluice bench`, the whole system under load, and `sluice demo`, with traffic to look at.
+//!
+//! Invariant: every figure was counted or measured in this run, and the run is proved by `verify` before it is
+//! believed.
+
+#![allow(clippy::print_stdout, reason = "it reports to people")]
+#![allow(
+    clippy::float_arithmetic,
+    clippy::cast_precision_loss,
+    reason = "figures for people, never money"
+)]
+
+mod accounts;
+mod alarm;
+mod answer;
+mod args;
+mod baseline;
+mod baseline_server;
+mod client;
+mod connection;
+pub mod demo;
+mod figures;
+mod generator;
+mod landed;
+mod load;
+mod machine;
+mod measure;
+mod measured;
+mod percentiles;
+mod plot;
+mod print;
+mod request;
+mod role;
+mod schedule;
+mod sweep;
+mod usage;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use self::figures::Figures;
+use self::machine::Machine;
+use self::measure::Work;
+use self::measured::System;
+pub use crate::args::BenchArgs;
+use crate::args::{BenchCommand, LoadArgs, Rate, RunArgs, SystemArgs};
+use system::{prove, ready, shutdown};
+
+/// # Errors
+/// When something that is needed does not start, answer or take what is sent.
+pub async fn run(args: Box<BenchArgs>) -> anyhow::Result<ExitCode> {
+    match args.command {
+        None => run_once(&args.run).await,
+        Some(BenchCommand::Sweep(args)) => sweep::run(&args).await,
+        Some(BenchCommand::Baseline(args)) => baseline::run(&args).await,
+        Some(BenchCommand::BaselineServer(args)) => baseline_server::run(&args).await,
+    }
+}
+
+/// A result with what it takes to read and to repeat it.
+#[derive(Serialize)]
+struct Report<'f> {
+    #[serde(flatten)]
+    figures: &'f Figures,
+    settings: Value,
+    machine: &'f Machine,
+    /// `null`: left out, or the servers are not known.
+    verify: Option<Value>,
+}
+
+async fn run_once(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let stop = stop_on_signal()?;
+    let mut system = System::start(&args.system, &args.load).await?;
+    let report = report(&mut system, args, &stop).await;
+    stop_system(system, report).await
+}
+
+async fn report(
+    system: &mut System,
+    args: &RunArgs,
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<bool> {
+    let work = prepare(system, &args.system, &args.load, stop).await?;
+    eprintln!("sending for {} s", args.duration);
+    let pace = measure::pace(args.rate, args.duration);
+    let figures = measure::measure(system, &work, pace, stop).await?;
+    let machine = Machine::look(system.log.as_ref(), system.database.as_ref()).await;
+    print::print(&figures, &machine);
+    let clean = prove(system, &args.load).await?;
+    if let Some(path) = &args.json {
+        let report = Report {
+            figures: &figures,
+            settings: settings(system, &args.system, &args.load, &work, args.rate),
+            machine: &machine,
+            verify: clean.map(|clean| json!({ "clean": clean })),
+        };
+        write_json(path, &report)?;
+    }
+    Ok(clean != Some(false) && figures.drained != Some(false))
+}
+
+/// Opens the accounts, puts through what goes before, and says that it begins.
+async fn prepare(
+    system: &mut System,
+    args: &SystemArgs,
+    load: &LoadArgs,
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<Work> {
+    let work = Work::new(load)?;
+    accounts::prepare(system, &work.accounts, stop).await?;
+    measure::preload(system, &work, load.preload, stop).await?;
+    if let Some(path) = &args.ready_file {
+        ready::write(path, &system.addresses())?;
+    }
+    Ok(work)
+}
+
+/// Stops what was started, whatever came of it; gives the exit status.
+async fn stop_system(system: System, result: anyhow::Result<bool>) -> anyhow::Result<ExitCode> {
+    let stopped = system.stop().await;
+    let is_good = result?;
+    stopped?;
+    Ok(if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// `None` when it was left out.
+async fn prove(system: &System, load: &LoadArgs) -> anyhow::Result<Option<bool>> {
+    let (Some(log), Some(database), false) = (&system.log, &system.database, load.skip_verify)
+    else {
+        return Ok(None);
+    };
+    let report = prove::prove(log, database).await?;
+    prove::print(&report);
+    Ok(Some(report.is_clean()))
+}
+
+fn settings(system: &System, args: &SystemArgs, load: &LoadArgs, work: &Work, rate: Rate) -> Value {
+    json!({
+        "rate": match rate {
+            Rate::PerSecond(rate) => json!(rate),
+            Rate::Max => json!("max"),
+        },
+        "connections": work.connections,
+        "accounts": load.accounts,
+        "zipf": load.zipf,
+        "batch": load.batch,
+        "wait": load.wait,
+        "preload": load.preload,
+        "seed": system.seed,
+        "partitions": system.log.as_ref().map(streams::Log::partitions),
+        "processors": system.is_ours.then_some(args.processors),
+        "records_in_flight": args.records_in_flight,
+        "batch_commands": args.batch_commands,
+        "own_system": system.is_ours,
+    })
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Set by the first signal; the second one does not wait.
+fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+    let shutdown = shutdown::on_signal()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    tokio::spawn(async move {
+        shutdown.cancelled().await;
+        asked.store(true, Ordering::Relaxed);
+    });
+    Ok(stop)
+}

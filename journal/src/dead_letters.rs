@@ -1,0 +1,77 @@
+//! Rows of `dead_letters`.
+//!
+//! Invariant: the bytes that could not be decided are kept as they came.
+
+use bytes::Bytes;
+use schemas::{LedgerName, LinePosition, Partition, Position, Timestamp, TransferId};
+use sqlx::postgres::PgRow;
+use sqlx::{PgExecutor, Row};
+use streams::DeadLetterRecord;
+
+use crate::CommitRow;
+use crate::columns::{line, partition_number, timestamp};
+
+/// A command that can never be decided, with its bytes and the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub at: LinePosition,
+    /// The record as a whole, not one line of it.
+    pub whole: bool,
+    pub recorded_at: Timestamp,
+    /// Number and name, when the line names a ledger that exists.
+    pub ledger: Option<(i32, LedgerName)>,
+    pub transfer_id: Option<TransferId>,
+    pub reason: String,
+    pub detail: String,
+    pub body: Bytes,
+}
+
+impl DeadLetter {
+    pub fn to_record(&self) -> DeadLetterRecord {
+        DeadLetterRecord {
+            at: self.at,
+            whole: self.whole,
+            recorded_at: self.recorded_at,
+            reason: self.reason.clone(),
+            detail: self.detail.clone(),
+            body: self.body.clone(),
+        }
+    }
+}
+
+/// The dead letters of a commit, in the order of the log.
+///
+/// # Errors
+/// When Postgres does not answer or a row cannot be read.
+pub async fn dead_letters_of(
+    database: impl PgExecutor<'_>,
+    partition: Partition,
+    commit: &CommitRow,
+) -> Result<Vec<DeadLetterRecord>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT position, line, whole, recorded_at, reason, detail, body
+           FROM dead_letters
+          WHERE partition = $1 AND position >= $2 AND position <= $3
+          ORDER BY position, line",
+    )
+    .bind(partition_number(partition))
+    .bind(commit.first_position.number())
+    .bind(commit.position.number())
+    .fetch_all(database)
+    .await?;
+    let letter = |row: &PgRow| {
+        Ok(DeadLetterRecord {
+            at: LinePosition {
+                partition,
+                position: Position::from_number(row.try_get("position")?),
+                line: line(row.try_get("line")?)?,
+            },
+            whole: row.try_get("whole")?,
+            recorded_at: timestamp(row, "recorded_at")?,
+            reason: row.try_get("reason")?,
+            detail: row.try_get("detail")?,
+            body: Bytes::from(row.try_get::<Vec<u8>, _>("body")?),
+        })
+    };
+    rows.iter().map(letter).collect()
+}

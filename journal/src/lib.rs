@@ -1,0 +1,30 @@
+//! The commit: how it looks in Postgres and on EVENTS.
+//!
+//! Invariant: only this crate knows the columns of `transfers`, `outcomes`, `dead_letters` and `commits`; what it
+//! wrote once it reads back as the same outcomes, and those give the same bytes for ever.
+
+mod append;
+mod chain;
+pub mod columns;
+mod commits;
+mod dead_letters;
+mod events;
+mod ledgers;
+mod transfers;
+
+pub use append::{AppendError, Entry, append};
+pub use chain::{Broken, Lines, link, rebuild};
+pub use columns::partition_number;
+pub use commits::{CommitRow, commit_at, commits_after, last_commit};
+pub use dead_letters::{DeadLetter, dead_letters_of};
+pub use events::{Place, Stretch, events_in, stored_outcome};
+pub use ledgers::{Ledger, Ledgers, ledgers};
+pub use transfers::TransferRow;
+
+/// Whether Postgres answered, but with a row that no program of ours wrote.
+pub fn is_unreadable(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }
+    )
+}

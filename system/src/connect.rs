@@ -1,0 +1,122 @@
+//! Connections, opened for the roles.
+//!
+//! Invariant: a missing address is an error that names the flag and its variable.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use sqlx::ConnectOptions as _;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+/// How long a server may take to answer at the start.
+const START_MAX: Duration = Duration::from_secs(30);
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// The log, over a connection of the role's own.
+pub async fn open_log(url: &str, role: &str) -> anyhow::Result<streams::Log> {
+    let client = streams::connect(url, &format!("sluice {role}")).await?;
+    Ok(streams::Log::open(client).await?)
+}
+
+pub async fn create_log(url: &str, settings: &streams::Settings) -> anyhow::Result<streams::Log> {
+    let client = streams::connect(url, "sluice migrate").await?;
+    Ok(streams::Log::create(client, settings).await?)
+}
+
+/// Postgres for the API: a statement that nobody waits for any more ends.
+pub async fn open_api_database(url: &str) -> anyhow::Result<PgPool> {
+    let options = options(url)?
+        .application_name("sluice ingest")
+        .options([("statement_timeout", "5s"), ("jit", "off")]);
+    pool(options, 16).await
+}
+
+/// Postgres for commands and checks, which may take their time.
+pub async fn open_database(url: &str, role: &str) -> anyhow::Result<PgPool> {
+    let options = options(url)?
+        .application_name(&format!("sluice {role}"))
+        .disable_statement_logging();
+    pool(options, 16).await
+}
+
+/// Postgres with the settings that processors need, for `partitions` of them.
+pub async fn open_processor_database(url: &str, partitions: u16) -> anyhow::Result<PgPool> {
+    let options = worker::session_options(options(url)?);
+    pool(options, u32::from(partitions).min(32) + 4).await
+}
+
+fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
+    PgConnectOptions::from_str(url).context("reading the address of Postgres")
+}
+
+async fn pool(options: PgConnectOptions, connections_max: u32) -> anyhow::Result<PgPool> {
+    let pool = PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(Duration::from_secs(3))
+        .test_before_acquire(false)
+        .connect_lazy_with(options);
+    let started = tokio::time::Instant::now();
+    loop {
+        match pool.acquire().await {
+            Ok(_) => return Ok(pool),
+            Err(error) if started.elapsed() > START_MAX => {
+                return Err(error).context("connecting to Postgres");
+            }
+            Err(error @ (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)) => {
+                tracing::debug!(%error, "Postgres does not answer yet");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => return Err(error).context("connecting to Postgres"),
+        }
+    }
+}
+
+/// Refuses a database that lacks what this program needs.
+pub async fn check_migrated(database: &PgPool) -> anyhow::Result<()> {
+    let newest = migrations::MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .max();
+    let applied: Result<Option<i64>, _> =
+        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(database)
+            .await;
+    match applied {
+        Ok(applied) if applied >= newest => Ok(()),
+        _ => bail!("the database is not up to date: run `sluice migrate` first"),
+    }
+}
+
+/// The recorder behind /metrics; once per process.
+pub fn metrics() -> anyhow::Result<PrometheusHandle> {
+    let mut builder = PrometheusBuilder::new();
+    let ingest = [
+        (
+            ingest::metrics::APPEND_SECONDS,
+            ingest::metrics::APPEND_SECONDS_BUCKETS,
+        ),
+        (
+            ingest::metrics::RECORD_COMMANDS,
+            ingest::metrics::RECORD_COMMANDS_BUCKETS,
+        ),
+    ];
+    for (name, bounds) in worker::metrics::BUCKETS.iter().copied().chain(ingest) {
+        builder = builder
+            .set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)
+            .context("setting up the metrics")?;
+    }
+    let handle = builder
+        .install_recorder()
+        .context("setting up the metrics")?;
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(METRICS_UPKEEP).await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(handle)
+}
