@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bench;
+mod certain;
 mod faults;
 mod flood;
 mod handover;

@@ -21,13 +21,19 @@ pub struct Batch {
     pub(super) transaction: SqlTransaction<'static, Database>,
     /// Of the accounts that are locked, in their order.
     pub(super) places: Vec<(AccountKey, RowPlace)>,
+    /// Nothing is decided before this time, whatever the clock says.
+    certain_at: Timestamp,
 }
 
 impl Batch {
-    pub(super) fn new(transaction: SqlTransaction<'static, Database>) -> Self {
+    pub(super) fn new(
+        transaction: SqlTransaction<'static, Database>,
+        certain_at: Timestamp,
+    ) -> Self {
         Self {
             transaction,
             places: Vec::new(),
+            certain_at,
         }
     }
 
@@ -104,7 +110,7 @@ impl Transaction for Batch {
                 accounts,
                 transfers,
             },
-            now,
+            now.max(self.certain_at),
         ))
     }
 

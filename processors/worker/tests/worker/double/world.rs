@@ -35,6 +35,7 @@ pub(crate) struct PartitionRow {
     pub(crate) applied_at: Timestamp,
     pub(crate) published: Position,
     pub(crate) stopped: Option<String>,
+    pub(crate) certain_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +88,7 @@ impl Shared {
             applied_at: Timestamp::default(),
             published: Position::default(),
             stopped: None,
+            certain_at: Timestamp::default(),
         };
         let tables = Tables {
             partitions: (0..partitions)
