@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 
-use system::{Programs, Servers, StreamArgs};
+use system::{AllRoles, Servers, StackArgs};
 
 #[derive(Debug, Args)]
 #[command(
@@ -18,6 +18,13 @@ pub struct BenchArgs {
     pub(crate) run: RunArgs,
     #[command(subcommand)]
     pub(crate) command: Option<BenchCommand>,
+}
+
+impl BenchArgs {
+    /// As they are started, unless a subcommand has its own.
+    pub fn roles(&self) -> &AllRoles {
+        &self.run.system.stack.roles
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -95,11 +102,10 @@ pub(crate) struct BaselineArgs {
 
 /// What is measured.
 #[derive(Debug, Clone, Args)]
+#[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:0")))]
 pub(crate) struct SystemArgs {
     #[command(flatten)]
-    pub(crate) servers: Servers,
-    #[command(flatten)]
-    pub(crate) streams: StreamArgs,
+    pub(crate) stack: StackArgs,
     /// Measures this running system instead of starting one; what --nats, --nats-monitor and --database do not
     /// tell of it is left out.
     #[arg(long, value_name = "URL", requires = "key")]
@@ -115,20 +121,6 @@ pub(crate) struct SystemArgs {
     /// Processor processes.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
     pub(crate) processors: u16,
-    /// Records on their way to the log at a time.
-    #[arg(long, value_name = "N", env = "SLUICE_RECORDS_IN_FLIGHT")]
-    pub(crate) records_in_flight: Option<usize>,
-    /// Most commands in one transaction.
-    #[arg(long, value_name = "N", env = "SLUICE_BATCH_COMMANDS")]
-    pub(crate) batch_commands: Option<usize>,
-    /// Keeps the data here; otherwise it is deleted at the end.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Writes addresses, key and process ids here, as JSON, once the accounts are open and sending begins.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) ready_file: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) programs: Programs,
 }
 
 /// What is sent.
@@ -161,13 +153,8 @@ pub(crate) struct LoadArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BaselineServerArgs {
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "SLUICE_DATABASE",
-        hide_env_values = true
-    )]
-    pub(crate) database: String,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
     #[arg(
         long,
         value_name = "KEY",

@@ -37,7 +37,7 @@ struct Api {
 
 pub(super) async fn run(args: &BaselineServerArgs) -> anyhow::Result<ExitCode> {
     let shutdown = shutdown::on_signal()?;
-    let options = PgConnectOptions::from_str(&args.database)
+    let options = PgConnectOptions::from_str(args.servers.database()?)
         .context("reading the address of Postgres")?
         .application_name("sluice baseline")
         .options([("jit", "off"), ("synchronous_commit", "on")]);

@@ -115,7 +115,7 @@ async fn prepare(
     let work = Work::new(load)?;
     accounts::prepare(system, &work.accounts, stop).await?;
     measure::preload(system, &work, load.preload, stop).await?;
-    if let Some(path) = &args.ready_file {
+    if let Some(path) = &args.stack.ready_file {
         ready::write(path, &system.addresses())?;
     }
     Ok(work)
@@ -159,8 +159,7 @@ fn settings(system: &System, args: &SystemArgs, load: &LoadArgs, work: &Work, ra
         "seed": system.seed,
         "partitions": system.log.as_ref().map(streams::Log::partitions),
         "processors": system.is_ours.then_some(args.processors),
-        "records_in_flight": args.records_in_flight,
-        "batch_commands": args.batch_commands,
+        "roles": system.is_ours.then(|| args.stack.roles.words()),
         "own_system": system.is_ours,
     })
 }

@@ -18,7 +18,7 @@ use super::role::Role;
 use super::usage::{Pids, Tree};
 use crate::args::{LoadArgs, SystemArgs};
 use crate::client::authority;
-use system::{Servers, connect, migrate};
+use system::{PROCESS, Servers, connect, migrate};
 
 pub(super) const LEDGER: &str = "bench";
 
@@ -34,8 +34,8 @@ pub(super) struct System {
     /// Whether we started it, and may put on its log what we like.
     pub(super) is_ours: bool,
     stack: Option<Stack>,
-    ingest: Option<Role>,
-    processors: Vec<Role>,
+    /// By what they are called.
+    roles: Vec<(&'static str, Role)>,
     folder: TempDir,
 }
 
@@ -56,11 +56,11 @@ impl System {
         folder: TempDir,
     ) -> anyhow::Result<Self> {
         let authority = authority(api)?;
-        let log = match &args.servers.nats {
+        let log = match &args.stack.servers.nats {
             Some(url) => Some(connect::open_log(url, "bench").await?),
             None => None,
         };
-        let database = match &args.servers.database {
+        let database = match &args.stack.servers.database {
             Some(url) => Some(connect::open_database(url, "bench").await?),
             None => None,
         };
@@ -69,40 +69,33 @@ impl System {
                 authority,
                 key: key.to_owned(),
             },
-            servers: args.servers.clone(),
+            servers: args.stack.servers.clone(),
             log,
             database,
             seed: load.seed.unwrap_or_else(another_seed),
             next: 0,
             is_ours: false,
             stack: None,
-            ingest: None,
-            processors: Vec::new(),
+            roles: Vec::new(),
             folder,
         })
     }
 
     async fn our_own(args: &SystemArgs, load: &LoadArgs, folder: TempDir) -> anyhow::Result<Self> {
         let report = Report::new(|line| eprintln!("{line}"));
-        let stack = Stack::start(stack_options(args), report).await?;
-        let given = &args.servers;
+        let stack = Stack::start(args.stack.options(), report).await?;
+        let given = &args.stack.servers;
         // Where earlier runs may have left their transfers, their keys are taken.
-        let is_fresh = args.data.is_none() && given.database.is_none() && given.nats.is_none();
+        let is_fresh =
+            args.stack.programs.data.is_none() && given.database.is_none() && given.nats.is_none();
         let seed = load
             .seed
             .unwrap_or_else(|| if is_fresh { 1 } else { another_seed() });
-        let servers = Servers {
-            nats: given.nats.clone().or_else(|| stack.nats_url()),
-            nats_monitor: given
-                .nats_monitor
-                .clone()
-                .or_else(|| stack.nats_monitor_url()),
-            database: given.database.clone().or_else(|| stack.postgres_url()),
-        };
-        let (database, log) = migrate(&servers, &args.streams, "bench").await?;
+        let servers = given.or_of(&stack);
+        let (database, log) = migrate(&servers, &args.stack.streams, "bench").await?;
         let ledger = LedgerName::parse(LEDGER)?;
         let key = admin::renew_key(&database, &ledger, Scope::Admin, "sluice bench").await?;
-        let (ingest, processors, authority) = start_roles(args, &servers, folder.path()).await?;
+        let (roles, authority) = start_roles(args, &servers, folder.path()).await?;
         Ok(Self {
             target: Target {
                 authority,
@@ -115,8 +108,7 @@ impl System {
             next: 0,
             is_ours: true,
             stack: Some(stack),
-            ingest: Some(ingest),
-            processors,
+            roles,
             folder,
         })
     }
@@ -126,11 +118,8 @@ impl System {
         let mut pids = Pids::default();
         let mut add = |name, pid, tree| pids.processes.push((name, pid, tree));
         add("generator", std::process::id(), Tree::Alone);
-        if let Some(ingest) = &self.ingest {
-            add("ingest", ingest.pid(), Tree::Alone);
-        }
-        for processor in &self.processors {
-            add("processor", processor.pid(), Tree::Alone);
+        for (called, role) in &self.roles {
+            add(called, role.pid(), Tree::Alone);
         }
         let servers = self.stack.as_ref().map(Stack::pids).unwrap_or_default();
         for (name, pid) in servers {
@@ -146,12 +135,7 @@ impl System {
 
     /// Ends the roles and leaves the servers.
     pub(super) async fn stop_roles(&mut self) -> anyhow::Result<()> {
-        for role in self
-            .ingest
-            .take()
-            .into_iter()
-            .chain(self.processors.drain(..))
-        {
+        for (_, role) in self.roles.drain(..) {
             role.stop().await?;
         }
         Ok(())
@@ -178,7 +162,10 @@ impl System {
     /// Where everything answers, and its processes.
     pub(super) fn addresses(&self) -> Value {
         let servers = self.stack.as_ref().map(Stack::pids).unwrap_or_default();
-        let processors: Vec<u32> = self.processors.iter().map(Role::pid).collect();
+        let pids = |called: &str| -> Vec<u32> {
+            let roles = self.roles.iter().filter(|(name, _)| *name == called);
+            roles.map(|(_, role)| role.pid()).collect()
+        };
         json!({
             "api_url": format!("http://{}", self.target.authority),
             "api_key": self.target.key,
@@ -187,8 +174,8 @@ impl System {
             "postgres_url": self.servers.database,
             "pids": {
                 "sluice": std::process::id(),
-                "ingest": self.ingest.as_ref().map(Role::pid),
-                "processors": processors,
+                "ingest": pids("ingest").first(),
+                "processors": pids("processor"),
                 "nats": servers.get("nats"),
                 "postgres": servers.get("postgres"),
             },
@@ -200,52 +187,30 @@ async fn start_roles(
     args: &SystemArgs,
     servers: &Servers,
     folder: &Path,
-) -> anyhow::Result<(Role, Vec<Role>, String)> {
-    let environment: Vec<(&str, &str)> = [
-        ("SLUICE_NATS", &servers.nats),
-        ("SLUICE_NATS_MONITOR", &servers.nats_monitor),
-        ("SLUICE_DATABASE", &servers.database),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value.as_deref()?)))
-    .collect();
-    let with = |role: &str, flag: &str, value: Option<usize>| {
-        let mut words = vec![
-            role.to_owned(),
-            "--listen".to_owned(),
-            "127.0.0.1:0".to_owned(),
-        ];
-        if let Some(value) = value {
-            words.extend([flag.to_owned(), value.to_string()]);
+) -> anyhow::Result<(Vec<(&'static str, Role)>, String)> {
+    let environment = servers.environment();
+    let (mut roles, mut api) = (Vec::new(), None);
+    for chosen in &args.stack.roles.0 {
+        let role = chosen.role;
+        let count = if role.command == PROCESS {
+            args.processors
+        } else {
+            1
+        };
+        let mut words = chosen.words();
+        words.push("--metrics-listen=127.0.0.1:0".to_owned());
+        for number in 0..count {
+            let name = format!("{}-{number}", role.called);
+            let (started, ready) = Role::start(folder, &name, &words, &environment).await?;
+            roles.push((role.called, started));
+            api = api.or_else(|| ready["api_url"].as_str().map(str::to_owned));
         }
-        words
-    };
-    let ingest = with("ingest", "--records-in-flight", args.records_in_flight);
-    let process = with("process", "--batch-commands", args.batch_commands);
-    let mut processors = Vec::new();
-    for number in 0..args.processors {
-        let name = format!("processor-{number}");
-        let (processor, _) = Role::start(folder, &name, &process, &environment).await?;
-        processors.push(processor);
     }
-    let (ingest, addresses) = Role::start(folder, "ingest", &ingest, &environment).await?;
-    let api = addresses["api_url"]
-        .as_str()
-        .context("ingest does not say where it listens")?;
-    Ok((ingest, processors, authority(api)?))
+    let api = api.context("no role says where its API is")?;
+    Ok((roles, authority(&api)?))
 }
 
 fn another_seed() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(1, |since| since.as_secs())
-}
-
-fn stack_options(args: &SystemArgs) -> stack::Options {
-    stack::Options {
-        find: args.programs.find_options(),
-        data: args.data.clone(),
-        nats: args.servers.nats.is_none(),
-        postgres: args.servers.database.is_none(),
-        ..stack::Options::default()
-    }
 }

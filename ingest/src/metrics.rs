@@ -5,6 +5,8 @@
 use axum::http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, Unit};
 
+use crate::Limits;
+
 pub const ACCEPTED: &str = "sluice_ingest_accepted_commands_total";
 pub const RECORDS: &str = "sluice_ingest_records_total";
 pub const RECORD_COMMANDS: &str = "sluice_ingest_record_commands";
@@ -17,13 +19,17 @@ pub const CONNECTIONS: &str = "sluice_ingest_connections";
 pub const STREAM_BYTES: &str = "sluice_ingest_stream_bytes";
 pub const STREAM_BYTES_MAX: &str = "sluice_ingest_stream_max_bytes";
 pub const REQUESTS: &str = "sluice_ingest_requests_total";
+pub const RECORDS_IN_FLIGHT_MAX: &str = "sluice_ingest_records_in_flight_max";
 
-/// Suggested buckets of [`APPEND_SECONDS`].
-pub const APPEND_SECONDS_BUCKETS: &[f64] = &[
+/// Histograms and their upper bounds.
+pub const BUCKETS: &[(&str, &[f64])] = &[
+    (APPEND_SECONDS, APPEND_SECONDS_BUCKETS),
+    (RECORD_COMMANDS, RECORD_COMMANDS_BUCKETS),
+];
+const APPEND_SECONDS_BUCKETS: &[f64] = &[
     0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0,
 ];
-/// Suggested buckets of [`RECORD_COMMANDS`].
-pub const RECORD_COMMANDS_BUCKETS: &[f64] = &[
+const RECORD_COMMANDS_BUCKETS: &[f64] = &[
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0,
 ];
 
@@ -54,6 +60,17 @@ pub fn describe() {
     metrics::describe_gauge!(STREAM_BYTES, Unit::Bytes, "size of a stream");
     metrics::describe_gauge!(STREAM_BYTES_MAX, Unit::Bytes, "size at which it is full");
     metrics::describe_gauge!(CONNECTIONS, Unit::Count, "open HTTP connections");
+    metrics::describe_gauge!(
+        RECORDS_IN_FLIGHT_MAX,
+        Unit::Count,
+        "most records on their way to the log at a time"
+    );
+}
+
+/// What ingest was told to keep to.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+pub(crate) fn limits(limits: &Limits) {
+    metrics::gauge!(RECORDS_IN_FLIGHT_MAX).set(limits.records_in_flight_max as f64);
 }
 
 /// Handles of the metrics of every request.

@@ -2,11 +2,8 @@
 //!
 //! Invariant: the environment is read here and nowhere else.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
 use clap::{Args, Parser, Subcommand};
-use system::{Servers, StreamArgs};
+use system::Servers;
 
 /// Moves money over a log: HTTP in, NATS `JetStream` in the middle, Postgres balances exactly once.
 #[derive(Debug, Parser)]
@@ -38,7 +35,7 @@ impl Cli {
             "debug" => tracing::Level::DEBUG,
             "trace" => tracing::Level::TRACE,
             _ => match self.command {
-                Command::Ingest(_) | Command::Process(_) => tracing::Level::INFO,
+                Command::Role(_) => tracing::Level::INFO,
                 _ => tracing::Level::WARN,
             },
         }
@@ -53,10 +50,8 @@ pub(crate) enum Command {
     Demo(bench::demo::DemoArgs),
     /// Measures the whole system under load: rates, latencies, CPU and memory, and proves the result.
     Bench(Box<bench::BenchArgs>),
-    /// Takes transfers over HTTP and appends them to the log.
-    Ingest(IngestArgs),
-    /// Applies the log to the balances; any number of these share the partitions.
-    Process(ProcessArgs),
+    #[command(flatten)]
+    Role(system::OneRole),
     /// Brings the database up to date and creates the streams that are missing.
     Migrate(MigrateArgs),
     /// Proves what must always hold, from Postgres and the log; exit status 1 if something does not.
@@ -70,60 +65,12 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  sluice ingest --nats nats://… --nats-monitor http://… --database postgres://… --listen 0.0.0.0:8080"
-)]
-pub(crate) struct IngestArgs {
-    #[command(flatten)]
-    pub(crate) servers: Servers,
-    /// Where the HTTP API listens; port 0 takes a free one.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080",
-        env = "SLUICE_LISTEN"
-    )]
-    pub(crate) listen: SocketAddr,
-    /// Writes `api_url` and `pid` here, as JSON, once it answers.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) ready_file: Option<PathBuf>,
-    /// Accepts transfers although the log does not sync every record; each 202 then says so in a header.
-    #[arg(long)]
-    pub(crate) allow_lazy_sync: bool,
-    /// Records on their way to the log at a time.
-    #[arg(long, value_name = "N", env = "SLUICE_RECORDS_IN_FLIGHT")]
-    pub(crate) records_in_flight: Option<usize>,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sluice process --nats nats://… --database postgres://…")]
-pub(crate) struct ProcessArgs {
-    #[command(flatten)]
-    pub(crate) servers: Servers,
-    /// Where /metrics and /healthz answer; port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
-    pub(crate) listen: SocketAddr,
-    /// Writes `metrics_url` and `pid` here, as JSON, once it answers.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) ready_file: Option<PathBuf>,
-    /// Most commands in one transaction.
-    #[arg(long, value_name = "N", env = "SLUICE_BATCH_COMMANDS")]
-    pub(crate) batch_commands: Option<usize>,
-    /// Transactions of this process at a time, beside full ones: fewer are fuller.
-    #[arg(long, value_name = "N", env = "SLUICE_COMMITS_IN_FLIGHT")]
-    pub(crate) commits_in_flight: Option<usize>,
-    /// For fault tests: while this file exists, one batch stands still inside its open transaction.
-    #[arg(long, value_name = "PATH", hide = true)]
-    pub(crate) failpoint: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
 #[command(after_help = "Example:\n  sluice migrate --nats nats://… --database postgres://…")]
 pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) servers: Servers,
     #[command(flatten)]
-    pub(crate) streams: StreamArgs,
+    pub(crate) streams: streams::Args,
 }
 
 #[derive(Debug, Args)]
@@ -242,4 +189,107 @@ pub(crate) enum PartitionsCommand {
         #[arg(long, value_name = "TEXT")]
         why: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Every command that does something, by its words.
+    fn commands() -> Vec<(String, clap::Command)> {
+        fn visit(words: &str, command: &clap::Command, found: &mut Vec<(String, clap::Command)>) {
+            if !command.is_subcommand_required_set() && !words.is_empty() {
+                found.push((words.to_owned(), command.clone()));
+            }
+            for below in command.get_subcommands() {
+                visit(&format!("{words} {}", below.get_name()), below, found);
+            }
+        }
+        let mut found = Vec::new();
+        visit("", &Cli::command(), &mut found);
+        found
+    }
+
+    fn variable<'c>(command: &'c clap::Command, long: &str) -> Option<&'c str> {
+        let mut args = command.get_arguments();
+        let arg = args.find(|arg| arg.get_long() == Some(long))?;
+        arg.get_env().and_then(std::ffi::OsStr::to_str)
+    }
+
+    #[test]
+    fn no_two_flags_of_a_command_have_one_name() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_takes_the_addresses_of_the_servers_needed_or_not() {
+        let commands = commands();
+        assert!(commands.len() >= 16, "{}", commands.len());
+        for (words, command) in commands {
+            for (long, name) in [
+                ("nats", "SLUICE_NATS"),
+                ("nats-monitor", "SLUICE_NATS_MONITOR"),
+                ("database", "SLUICE_DATABASE"),
+            ] {
+                assert_eq!(
+                    variable(&command, long),
+                    Some(name),
+                    "sluice{words} --{long}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_flag_of_a_role_stands_wherever_the_role_runs() {
+        let commands = commands();
+        let of = |words: &str| -> &clap::Command {
+            let found = commands.iter().find(|(name, _)| name == words);
+            &found.unwrap_or_else(|| panic!("sluice{words}")).1
+        };
+        let mut flags = 0;
+        for role in &system::ROLES {
+            let own = role.flags();
+            for arg in own.get_arguments() {
+                let long = arg.get_long().expect("a role's flags have names");
+                let name = arg.get_env().and_then(std::ffi::OsStr::to_str);
+                flags += 1;
+                let alone = format!(" {}", role.command);
+                for words in [
+                    &alone,
+                    " up",
+                    " demo",
+                    " bench",
+                    " bench sweep",
+                    " bench baseline",
+                ] {
+                    let command = of(words);
+                    let stands = command
+                        .get_arguments()
+                        .any(|arg| arg.get_long() == Some(long));
+                    assert!(stands, "sluice{words} --{long}");
+                    assert_eq!(variable(command, long), name, "sluice{words} --{long}");
+                }
+            }
+        }
+        assert!(flags >= 6, "{flags}");
+    }
+
+    #[test]
+    fn what_bench_is_told_of_a_role_is_said_to_the_process_that_runs_it() {
+        let words = "sluice bench --records-in-flight 7 --allow-lazy-sync --batch-commands 9";
+        let cli = Cli::parse_from(words.split(' '));
+        let Command::Bench(bench) = cli.command else {
+            panic!("it is another command");
+        };
+        assert_eq!(
+            bench.roles().words(),
+            [
+                "ingest --listen=127.0.0.1:0 --allow-lazy-sync --records-in-flight=7",
+                "process --batch-commands=9",
+            ]
+        );
+    }
 }

@@ -7,14 +7,13 @@
 mod administer;
 mod cli;
 mod partitions;
-mod roles;
 mod verify;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, MigrateArgs};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -53,14 +52,22 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(args) => system::run(args).await,
         Command::Demo(args) => bench::demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,
-        Command::Ingest(args) => roles::ingest(args).await,
-        Command::Process(args) => roles::process(args).await,
-        Command::Migrate(args) => roles::migrate(args).await,
+        Command::Role(role) => system::run_alone(role).await,
+        Command::Migrate(args) => migrate(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Keys(args) => administer::keys(args).await,
         Command::Ledgers(args) => administer::ledgers(args).await,
         Command::Partitions(args) => partitions::run(args).await,
     }
+}
+
+async fn migrate(args: MigrateArgs) -> anyhow::Result<ExitCode> {
+    let (_, log) = system::migrate(&args.servers, &args.streams, "migrate").await?;
+    println!(
+        "the database is up to date; the log has {} partitions",
+        log.partitions()
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 fn init_tracing(cli: &Cli) {

@@ -10,6 +10,7 @@
 //! it. Functions that wait are `async` and wait on tokio's blocking threads; the others take milliseconds.
 
 mod account;
+mod args;
 mod data;
 mod error;
 pub mod find;
@@ -20,6 +21,8 @@ mod nats;
 mod ports;
 mod postgres;
 mod process;
+mod proxy;
+mod raw_nats;
 mod report;
 mod secret;
 mod server;
@@ -28,9 +31,10 @@ pub mod testing;
 mod up;
 mod version;
 
+pub use args::Args;
 pub use data::DataDir;
 pub use error::{Error, Result};
-pub use nats::{Nats, NatsOptions};
+pub use nats::{ClusterNode, Nats, NatsOptions};
 pub use postgres::{Postgres, PostgresOptions};
 pub use report::Report;
 pub use supervise::GivenUp;

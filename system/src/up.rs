@@ -2,17 +2,18 @@
 //!
 //! Invariant: what is printed as ready has answered, and everything that was started is stopped.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use futures::future::select_all;
 use ingest::{Scope, admin};
 use schemas::LedgerName;
 use serde_json::json;
 use stack::{Report, Stack};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::role::{Host, Running};
 use crate::{LEDGER, Servers, StackArgs, UpArgs, connect, demo_ledger, migrate, ready, shutdown};
 
 pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
@@ -34,32 +35,21 @@ pub struct System {
     pub database: sqlx::PgPool,
     stack: Stack,
     stop: CancellationToken,
-    ingest: JoinHandle<Result<(), ingest::Error>>,
-    worker: JoinHandle<Result<(), worker::Error>>,
+    roles: Vec<Running>,
 }
 
 impl System {
     /// Starts servers and roles, prepares the demo ledger, and writes the ready file.
     pub async fn start(args: &StackArgs, shutdown: &CancellationToken) -> anyhow::Result<Self> {
-        check_free(args)?;
+        for role in &args.roles.0 {
+            role.check_free()?;
+        }
         let report = Report::new(|line| println!("{line}"));
         let stack = tokio::select! {
-            stack = Stack::start(stack_options(args), report) => stack?,
+            stack = Stack::start(args.options(), report) => stack?,
             () = shutdown.cancelled() => bail!("interrupted while the servers were starting"),
         };
-        let servers = Servers {
-            nats: args.servers.nats.clone().or_else(|| stack.nats_url()),
-            nats_monitor: args
-                .servers
-                .nats_monitor
-                .clone()
-                .or_else(|| stack.nats_monitor_url()),
-            database: args
-                .servers
-                .database
-                .clone()
-                .or_else(|| stack.postgres_url()),
-        };
+        let servers = args.servers.or_of(&stack);
         match Self::start_roles(args, servers, &stack).await {
             Ok(started) => started.into_system(stack, args).await,
             Err(error) => {
@@ -75,49 +65,27 @@ impl System {
         stack: &Stack,
     ) -> anyhow::Result<Started> {
         let (database, log) = migrate(&servers, &args.streams, "up").await?;
-        let metrics = connect::metrics()?;
-        let stop = CancellationToken::new();
-        let (worker_ready, _) = oneshot::channel();
-        let worker = tokio::spawn(worker::run(
-            worker::Config::default(),
-            worker::Connections {
-                log: connect::open_log(servers.nats()?, "process").await?,
-                database: connect::open_processor_database(servers.database()?, log.partitions())
-                    .await?,
-                metrics: metrics.clone(),
-            },
-            stop.clone(),
-            worker_ready,
-        ));
-        let (ingest_ready, listening) = oneshot::channel();
-        let ingest = tokio::spawn(ingest::run(
-            ingest::Config {
-                listen: args.listen,
-                monitor_url: servers.nats_monitor.clone(),
-                ..ingest::Config::default()
-            },
-            ingest::Connections {
-                log: log.clone(),
-                database: connect::open_api_database(servers.database()?).await?,
-                metrics,
-            },
-            stop.clone(),
-            ingest_ready,
-        ));
-        let Ok(address) = listening.await else {
-            ingest.await.context("starting ingest")??;
-            bail!("ingest ended before it listened");
-        };
-        let pids = stack.pids();
-        Ok(Started {
-            address,
+        let host = Host {
             servers,
+            metrics: connect::metrics()?,
+        };
+        let stop = CancellationToken::new();
+        let stopped_otherwise = stop.clone().drop_guard();
+        let mut roles = Vec::new();
+        for role in &args.roles.0 {
+            roles.push(role.start(&host, stop.clone()).await?);
+        }
+        let api = roles.iter().find_map(|role| role.api);
+        let api = api.context("no role has an API")?;
+        stopped_otherwise.disarm();
+        Ok(Started {
+            api,
+            servers: host.servers,
             log,
             database,
             stop,
-            ingest,
-            worker,
-            pids,
+            roles,
+            pids: stack.pids(),
         })
     }
 
@@ -162,8 +130,7 @@ impl System {
     pub async fn until_stopped(mut self, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
-            ingest = &mut self.ingest => Err(ended("ingest", ingest)),
-            worker = &mut self.worker => Err(ended("the processor", worker)),
+            error = one_ended(&mut self.roles) => Err(error),
             given_up = self.stack.given_up() => Err(anyhow::anyhow!("{} is given up: {}", given_up.server, given_up.reason)),
         };
         if ended.is_ok() {
@@ -175,12 +142,11 @@ impl System {
 
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
-        // A role that ended by itself was reported when it did.
-        if !self.ingest.is_finished() {
-            self.ingest.await.context("stopping ingest")??;
-        }
-        if !self.worker.is_finished() {
-            self.worker.await.context("stopping the processor")??;
+        for mut role in self.roles {
+            // One that ended by itself was reported when it did.
+            if !role.has_ended() {
+                role.ended().await?;
+            }
         }
         self.log.close().await?;
         self.database.close().await;
@@ -188,15 +154,28 @@ impl System {
     }
 }
 
+/// None of them ends before it is told to.
+async fn one_ended(roles: &mut [Running]) -> anyhow::Error {
+    let ends = roles.iter_mut().map(|role| {
+        Box::pin(async {
+            let called = role.called;
+            match role.ended().await {
+                Ok(()) => anyhow::anyhow!("{called} ended by itself"),
+                Err(error) => error,
+            }
+        })
+    });
+    select_all(ends).await.0
+}
+
 /// Roles that answer, before the demo ledger is there.
 struct Started {
-    address: std::net::SocketAddr,
+    api: SocketAddr,
     servers: Servers,
     log: streams::Log,
     database: sqlx::PgPool,
     stop: CancellationToken,
-    ingest: JoinHandle<Result<(), ingest::Error>>,
-    worker: JoinHandle<Result<(), worker::Error>>,
+    roles: Vec<Running>,
     pids: std::collections::BTreeMap<&'static str, u32>,
 }
 
@@ -209,7 +188,7 @@ impl Started {
         };
         let (api_key, admin_key) = (renew(Scope::Write).await?, renew(Scope::Admin).await?);
         let system = System {
-            api_url: format!("http://{}", self.address),
+            api_url: format!("http://{}", self.api),
             api_key,
             admin_key,
             servers: self.servers,
@@ -217,8 +196,7 @@ impl Started {
             database: self.database,
             stack,
             stop: self.stop,
-            ingest: self.ingest,
-            worker: self.worker,
+            roles: self.roles,
         };
         demo_ledger::prepare(&system.log, &system.database)
             .await
@@ -240,35 +218,5 @@ impl Started {
             )?;
         }
         Ok(system)
-    }
-}
-
-fn stack_options(args: &StackArgs) -> stack::Options {
-    stack::Options {
-        find: args.programs.find_options(),
-        data: args.data.clone(),
-        nats: args.servers.nats.is_none(),
-        postgres: args.servers.database.is_none(),
-        nats_port: args.nats_port,
-        nats_monitor_port: args.nats_monitor_port,
-        postgres_port: args.postgres_port,
-    }
-}
-
-/// Before minutes are spent on anything else.
-fn check_free(args: &StackArgs) -> anyhow::Result<()> {
-    std::net::TcpListener::bind(args.listen)
-        .map(drop)
-        .with_context(|| format!("the API cannot listen on {}: choose another address with --listen (127.0.0.1:0 takes a free port)", args.listen))
-}
-
-fn ended<E: std::error::Error + Send + Sync + 'static>(
-    role: &str,
-    result: Result<Result<(), E>, tokio::task::JoinError>,
-) -> anyhow::Error {
-    match result {
-        Ok(Ok(())) => anyhow::anyhow!("{role} ended by itself"),
-        Ok(Err(error)) => anyhow::Error::new(error).context(format!("{role} ended")),
-        Err(error) => anyhow::Error::new(error).context(format!("{role} ended")),
     }
 }

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::accounts::existing;
 use crate::api::Api;
 use crate::keyring::Ledger;
-use crate::page::{Page, cursor_malformed};
+use crate::page::{Page, cursor_malformed, json_bytes};
 use crate::problem::{Problem, ProblemBody};
 use crate::request::{PathText, Query, Reader, limit, time};
 use crate::respond;
@@ -53,12 +53,16 @@ pub(crate) struct Statement {
 #[into_params(parameter_in = Query)]
 pub(crate) struct StatementQuery {
     /// Postings decided at this time (RFC 3339) or later.
+    #[param(value_type = Option<Timestamp>)]
     from: Option<String>,
     /// Postings decided before this time, which is not in the future.
+    #[param(value_type = Option<Timestamp>)]
     to: Option<String>,
     /// `next` of the page before: the version of its last line.
+    #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<String>,
     /// 1 to 200, 50 unless given.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 200)]
     limit: Option<String>,
 }
 
@@ -99,7 +103,7 @@ pub(crate) async fn statement(
         .postings(key.ledger.number, &id, after, before, limit + 1)
         .await?;
     let lines = postings.into_iter().map(StatementLine::from).collect();
-    let Page { data, next } = Page::cut(lines, limit, |line: &StatementLine| {
+    let Page { data, next } = Page::cut(lines, limit, json_bytes, |line: &StatementLine| {
         line.version.to_string()
     });
     let statement = Statement { data, next, as_of };
@@ -153,6 +157,7 @@ impl From<Posting> for StatementLine {
 #[into_params(parameter_in = Query)]
 pub(crate) struct BalanceQuery {
     /// RFC 3339, not in the future; now unless given.
+    #[param(value_type = Option<Timestamp>)]
     at: Option<String>,
 }
 

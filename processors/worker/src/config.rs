@@ -2,7 +2,6 @@
 //!
 //! Invariant: everything that waits or grows has its limit here.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::{Failpoint, times};
@@ -12,8 +11,6 @@ pub(crate) const COMMITS_IN_FLIGHT_MAX: usize = 1;
 
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where `/metrics` and `/healthz` answer.
-    pub listen: SocketAddr,
     /// Most commands in one transaction, unless one record holds more.
     pub batch_commands_max: usize,
     /// Most commands in one record; a longer one is a dead letter as a whole.
@@ -29,6 +26,8 @@ pub struct Config {
     pub renewal: Duration,
     /// How often processors look for each other and for free partitions.
     pub assignment: Duration,
+    /// After this time without an answer of the log a processor leaves its partitions to others.
+    pub log_patience: Duration,
     /// Shortest and longest pause after a failure.
     pub pause_min: Duration,
     pub pause_max: Duration,
@@ -44,7 +43,6 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             batch_commands_max: 4_000,
             record_commands_max: 10_000,
             commits_in_flight: COMMITS_IN_FLIGHT_MAX,
@@ -52,6 +50,7 @@ impl Default for Config {
             lease: times::LEASE,
             renewal: times::RENEWAL,
             assignment: Duration::from_secs(1),
+            log_patience: Duration::from_secs(3),
             pause_min: Duration::from_millis(50),
             pause_max: times::PAUSE_MAX,
             conflicts_max: 20,

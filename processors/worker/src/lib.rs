@@ -4,10 +4,13 @@
 //! process's epoch is the partition's epoch.
 
 mod accounts;
+mod adopt;
 mod apply;
+mod args;
 mod assign;
 mod commit;
 mod config;
+mod dead_letters;
 mod decode;
 mod error;
 mod failpoint;
@@ -26,6 +29,7 @@ pub mod times;
 mod turns;
 mod work;
 
+pub use args::Args;
 pub use config::Config;
 pub use error::Error;
 pub use failpoint::Failpoint;

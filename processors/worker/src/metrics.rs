@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use schemas::{Outcome, Partition, Timestamp};
 
+use crate::Config;
 use crate::commit::Commit;
 
 pub const COMMANDS_APPLIED: &str = "sluice_worker_commands_applied_total";
@@ -29,6 +30,8 @@ pub const FENCED: &str = "sluice_worker_fenced_total";
 pub const STOLEN: &str = "sluice_worker_records_stolen_total";
 pub const POISON: &str = "sluice_worker_commands_poison_total";
 pub const PARTITIONS_HELD: &str = "sluice_worker_partitions_held";
+pub const BATCH_COMMANDS_MAX: &str = "sluice_worker_batch_commands_max";
+pub const COMMITS_IN_FLIGHT_MAX: &str = "sluice_worker_commits_in_flight_max";
 
 /// Histograms and their upper bounds.
 pub const BUCKETS: &[(&str, &[f64])] = &[
@@ -94,6 +97,18 @@ pub fn describe() {
         "commands that could not be committed and became dead letters"
     );
     describe_gauge!(PARTITIONS_HELD, "partitions that this process holds");
+    describe_gauge!(BATCH_COMMANDS_MAX, "most commands in one transaction");
+    describe_gauge!(
+        COMMITS_IN_FLIGHT_MAX,
+        "transactions of this process at a time, beside full ones"
+    );
+}
+
+/// What the processor was told to keep to.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+pub(crate) fn limits(config: &Config) {
+    gauge!(BATCH_COMMANDS_MAX).set(config.batch_commands_max as f64);
+    gauge!(COMMITS_IN_FLIGHT_MAX).set(config.commits_in_flight as f64);
 }
 
 pub(crate) fn committed(commit: &Commit, records: usize, took: Duration, oldest: Timestamp) {

@@ -2,13 +2,7 @@
 //!
 //! Invariant: at shutdown the running batches are finished and published, and every lease is given back.
 
-use std::net::SocketAddr;
-
-use axum::Router;
-use axum::routing::get;
-use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -23,13 +17,12 @@ use crate::{Config, Error};
 pub struct Connections {
     pub log: streams::Log,
     pub database: PgPool,
-    pub metrics: PrometheusHandle,
 }
 
-/// Works this process's share of the partitions until `shutdown`. `ready` gets the address of `/metrics`.
+/// Works this process's share of the partitions until `shutdown`; tells `ready` once it begins.
 ///
 /// # Errors
-/// When Postgres does not answer at the start, or the address is taken.
+/// When Postgres does not answer at the start.
 ///
 /// # Panics
 /// When the operating system has no random numbers.
@@ -37,22 +30,20 @@ pub async fn run(
     config: Config,
     connections: Connections,
     shutdown: CancellationToken,
-    ready: oneshot::Sender<SocketAddr>,
+    ready: oneshot::Sender<()>,
 ) -> Result<(), Error> {
     crate::metrics::describe();
+    crate::metrics::limits(&config);
     create_partitions(&connections.database, connections.log.partitions()).await?;
-    let serving = |error| Error::unavailable("serving /metrics", error);
-    let listener = TcpListener::bind(config.listen).await.map_err(serving)?;
-    let address = listener.local_addr().map_err(serving)?;
-    if ready.send(address).is_err() {
-        tracing::debug!("nobody waits for the address of /metrics");
+    if ready.send(()).is_err() {
+        tracing::debug!("nobody waits for the processor to be ready");
     }
     let store = Postgres {
         pool: connections.database,
         lease: config.lease,
     };
     let owner = owner();
-    tracing::info!(owner, %address, "processing");
+    tracing::info!(owner, "processing");
     let assignment = Assignment::new(Processor {
         turns: Turns::new(config.commits_in_flight),
         store,
@@ -60,16 +51,8 @@ pub async fn run(
         config,
         owner,
     });
-    let server = axum::serve(listener, routes(connections.metrics))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let (ended, ()) = tokio::join!(server, assignment.run(&shutdown));
-    ended.map_err(serving)
-}
-
-fn routes(metrics: PrometheusHandle) -> Router {
-    Router::new()
-        .route("/metrics", get(async move || metrics.render()))
-        .route("/healthz", get(async || "ok"))
+    assignment.run(&shutdown).await;
+    Ok(())
 }
 
 /// Random for each start, so that a process never takes its predecessor's leases for its own.

@@ -3,6 +3,7 @@
 
 mod bench;
 mod certain;
+mod connections;
 mod faults;
 mod flood;
 mod handover;

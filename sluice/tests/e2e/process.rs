@@ -35,6 +35,16 @@ pub(crate) struct Role {
 impl Role {
     /// Starts `sluice ARGS --ready-file …` and waits until it is ready.
     pub(crate) async fn start(dir: &Path, name: &str, args: &[&str]) -> (Self, Value) {
+        Self::start_in(dir, name, args, &[]).await
+    }
+
+    /// As [`Role::start`], with these variables.
+    pub(crate) async fn start_in(
+        dir: &Path,
+        name: &str,
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) -> (Self, Value) {
         let ready = dir.join(format!("{name}.ready"));
         if ready.exists() {
             std::fs::remove_file(&ready).unwrap();
@@ -49,6 +59,7 @@ impl Role {
             .args(args)
             .arg("--ready-file")
             .arg(&ready)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
@@ -136,4 +147,18 @@ pub(crate) async fn run_ok(args: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Bytes that `/proc` tells of a process: `VmHWM:` is the most that it ever had resident.
+pub(crate) fn memory(pid: u32, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let kibibytes: u64 = line
+        .unwrap()
+        .trim()
+        .strip_suffix(" kB")
+        .unwrap()
+        .parse()
+        .unwrap();
+    kibibytes << 10
 }

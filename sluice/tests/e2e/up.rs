@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::http::Client;
 use crate::process::{Role, eventually, run};
+use crate::system::System;
 
 /// Where the workspace keeps servers that were installed.
 fn install_dir() -> String {
@@ -165,6 +166,63 @@ async fn up_answers_keeps_its_data_and_dies_with_its_servers() {
     );
     assert_eq!(client.balance("alice").await, "986.66");
     assert!(again.stop().await.success());
+}
+
+/// Fifty records wait before the processor comes: what it takes at a time shows in the commits.
+#[tokio::test]
+async fn every_role_takes_its_own_settings_under_up() {
+    const RECORDS: i64 = 50;
+    let system = System::bare().await;
+    let jetstream = async_nats::jetstream::new(system.nats_client().await);
+    for number in 0..RECORDS {
+        let line = format!(
+            r#"{{"ledger":"demo","idempotency_key":"{number}","debit_account":"ann","credit_account":"ben","amount":"1.00","currency":"USD"}}"#
+        );
+        let sent = jetstream.publish("sluice.submit.ann", line.into()).await;
+        sent.unwrap().await.unwrap();
+    }
+    let (nats, monitor) = (system.nats.url(), system.nats.monitor_url());
+    let args = [
+        "up",
+        "--nats",
+        &nats,
+        "--nats-monitor",
+        &monitor,
+        "--database",
+        &system.database_url,
+        "--listen",
+        "127.0.0.1:0",
+        "--commits-in-flight",
+        "3",
+    ];
+    let variables = [
+        ("SLUICE_BATCH_COMMANDS", "1"),
+        ("SLUICE_RECORDS_IN_FLIGHT", "7"),
+        ("SLUICE_COMMITS_IN_FLIGHT", "2"),
+    ];
+    let (up, ready) = Role::start_in(system.path(), "up", &args, &variables).await;
+    system.drained().await;
+    let (commits, most): (i64, i32) = sqlx::query_as("SELECT count(*), max(commands) FROM commits")
+        .fetch_one(&system.database)
+        .await
+        .unwrap();
+    assert!(commits >= RECORDS, "{commits}");
+    assert_eq!(most, 1);
+
+    let mut client = Client::new(ready["api_url"].as_str().unwrap(), "");
+    let metrics = client.get("/metrics").await.text;
+    for limit in [
+        "sluice_worker_batch_commands_max 1",
+        "sluice_ingest_records_in_flight_max 7",
+        // A flag is nearer than a variable.
+        "sluice_worker_commits_in_flight_max 3",
+    ] {
+        assert!(
+            metrics.lines().any(|line| line == limit),
+            "{limit}: {metrics}"
+        );
+    }
+    assert!(up.stop().await.success());
 }
 
 #[tokio::test]

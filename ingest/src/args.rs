@@ -1,0 +1,42 @@
+//! Flags of the way in, and the `SLUICE_*` variables behind them.
+//!
+//! Invariant: whatever composes roles takes these as they are, so that a flag means the same wherever ingest runs.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+
+use crate::Config;
+
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// Where the HTTP API listens; port 0 takes a free one.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        env = "SLUICE_LISTEN"
+    )]
+    pub listen: SocketAddr,
+    /// Accepts transfers although the log does not sync every record; each 202 then says so in a header.
+    #[arg(long)]
+    pub allow_lazy_sync: bool,
+    /// Records on their way to the log at a time.
+    #[arg(long, value_name = "N", env = "SLUICE_RECORDS_IN_FLIGHT")]
+    pub records_in_flight: Option<NonZeroUsize>,
+}
+
+impl Args {
+    pub fn config(&self, monitor_url: Option<String>) -> Config {
+        let mut config = Config {
+            listen: self.listen,
+            monitor_url,
+            allow_lazy_sync: self.allow_lazy_sync,
+            ..Config::default()
+        };
+        if let Some(records) = self.records_in_flight {
+            config.limits.records_in_flight_max = records.get();
+        }
+        config
+    }
+}

@@ -1,0 +1,38 @@
+//! Flags of a processor, and the `SLUICE_*` variables behind them.
+//!
+//! Invariant: whatever composes roles takes these as they are, so that a flag means the same wherever a processor runs.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use crate::{Config, Failpoint};
+
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// Most commands in one transaction.
+    #[arg(long, value_name = "N", env = "SLUICE_BATCH_COMMANDS")]
+    pub batch_commands: Option<NonZeroUsize>,
+    /// Transactions of this process at a time, beside full ones: fewer are fuller.
+    #[arg(long, value_name = "N", env = "SLUICE_COMMITS_IN_FLIGHT")]
+    pub commits_in_flight: Option<NonZeroUsize>,
+    /// For fault tests: while this file exists, one batch stands still inside its open transaction.
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub failpoint: Option<PathBuf>,
+}
+
+impl Args {
+    pub fn config(&self) -> Config {
+        let mut config = Config {
+            failpoint: self.failpoint.clone().map(Failpoint),
+            ..Config::default()
+        };
+        if let Some(commands) = self.batch_commands {
+            config.batch_commands_max = commands.get();
+        }
+        if let Some(commits) = self.commits_in_flight {
+            config.commits_in_flight = commits.get();
+        }
+        config
+    }
+}
