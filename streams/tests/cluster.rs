@@ -148,7 +148,6 @@ async fn every_replica_must_be_known_to_sync_always() {
         body: Bytes::from_static(b"{}"),
         count: 1,
         reply_to: None,
-        traceparent: None,
     };
     let refused = log.append(&record).await.unwrap_err();
     assert!(matches!(refused, AppendError::NotDurable), "{refused}");
