@@ -206,6 +206,7 @@ async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), App
             .bind(letter.detail.as_str())
             .bind(letter.transfer_id.map(|id| Uuid::from_bytes(id.to_bytes())))
             .bind(&letter.body[..])
+            .bind((!letter.headers.is_empty()).then_some(&letter.headers[..]))
             .execute(&mut *connection)
             .await
             .map_err(failed("keeping a dead letter"))?;
@@ -280,8 +281,8 @@ const INSERT_OUTCOMES: &str = "
 
 const BURY: &str = "
     INSERT INTO dead_letters (partition, position, line, whole, decided_at, recorded_at, ledger, reason, detail,
-           transfer_id, body)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+           transfer_id, body, headers)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 const INSERT_COMMIT: &str = "
     INSERT INTO commits (partition, position, first_position, decided_at, epoch, commands, encoder, previous_hash, hash)

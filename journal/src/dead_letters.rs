@@ -3,12 +3,11 @@
 //! Invariant: the bytes that could not be decided are kept as they came.
 
 use bytes::Bytes;
-use schemas::{LedgerName, LinePosition, Partition, Position, Timestamp, TransferId};
+use schemas::{LedgerName, LinePosition, Position, Timestamp, TransferId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgExecutor, Row};
 use streams::DeadLetterRecord;
 
-use crate::CommitRow;
 use crate::columns::{line, partition_number, timestamp};
 
 /// A command that can never be decided, with its bytes and the reason.
@@ -24,6 +23,8 @@ pub struct DeadLetter {
     pub reason: String,
     pub detail: String,
     pub body: Bytes,
+    /// The header block of its record; empty when that had none.
+    pub headers: Bytes,
 }
 
 impl DeadLetter {
@@ -39,30 +40,32 @@ impl DeadLetter {
     }
 }
 
-/// The dead letters of a commit, in the order of the log.
+/// The first dead letters after a place, in the order of the log.
 ///
 /// # Errors
 /// When Postgres does not answer or a row cannot be read.
-pub async fn dead_letters_of(
+pub async fn dead_letters_after(
     database: impl PgExecutor<'_>,
-    partition: Partition,
-    commit: &CommitRow,
+    after: LinePosition,
+    limit: usize,
 ) -> Result<Vec<DeadLetterRecord>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT position, line, whole, recorded_at, reason, detail, body
            FROM dead_letters
-          WHERE partition = $1 AND position >= $2 AND position <= $3
-          ORDER BY position, line",
+          WHERE partition = $1 AND (position, line) > ($2, $3)
+          ORDER BY position, line
+          LIMIT $4",
     )
-    .bind(partition_number(partition))
-    .bind(commit.first_position.number())
-    .bind(commit.position.number())
+    .bind(partition_number(after.partition))
+    .bind(after.position.number())
+    .bind(i32::try_from(after.line).unwrap_or(i32::MAX))
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(database)
     .await?;
     let letter = |row: &PgRow| {
         Ok(DeadLetterRecord {
             at: LinePosition {
-                partition,
+                partition: after.partition,
                 position: Position::from_number(row.try_get("position")?),
                 line: line(row.try_get("line")?)?,
             },

@@ -16,7 +16,7 @@ pub use append::{AppendError, Entry, append};
 pub use chain::{Broken, Lines, link, rebuild};
 pub use columns::partition_number;
 pub use commits::{CommitRow, commit_at, commits_after, last_commit};
-pub use dead_letters::{DeadLetter, dead_letters_of};
+pub use dead_letters::{DeadLetter, dead_letters_after};
 pub use events::{Place, Stretch, events_in, stored_outcome};
 pub use ledgers::{Ledger, Ledgers, ledgers};
 pub use transfers::TransferRow;

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::data::DataDir;
-use crate::error::{Error, Result, blocking};
+use crate::error::{Error, Result, blocking, io};
 use crate::leftover::Identity;
 use crate::process::{Launch, Stopping};
 use crate::report::Report;
@@ -42,6 +43,19 @@ pub struct NatsOptions {
     pub max_payload_bytes: u32,
     /// Only for tests: acknowledge before records are on disk.
     pub lazy_sync: bool,
+    /// Only for tests: one of several servers that share their streams.
+    pub cluster: Option<ClusterNode>,
+}
+
+/// A server's place among others.
+#[derive(Debug, Clone)]
+pub struct ClusterNode {
+    /// Where the others find this one.
+    pub port: u16,
+    /// Where this one finds the others.
+    pub routes: Vec<u16>,
+    /// The same for all, as clients go from one to another.
+    pub password: String,
 }
 
 impl NatsOptions {
@@ -53,6 +67,7 @@ impl NatsOptions {
             monitor_port: 0,
             max_payload_bytes: 8 << 20,
             lazy_sync: false,
+            cluster: None,
         }
     }
 }
@@ -105,6 +120,27 @@ impl Nats {
         self.server.kill()
     }
 
+    /// SIGSTOP: it stands still, its connections stay open. [`Nats::thaw`] lets it go on.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// # Errors
+    /// When the system refuses.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.pid().and_then(|pid| i32::try_from(pid).ok());
+        let Some(pid) = pid else { return Ok(()) };
+        nix::sys::signal::kill(Pid::from_raw(pid), signal)
+            .map_err(|error| io("sending a signal to nats-server")(error.into()))
+    }
+
     /// Stops it if it runs, and starts it with the same ports, password and data.
     ///
     /// # Errors
@@ -142,7 +178,10 @@ impl Nats {
         let folder = options.data.folder_of("nats")?;
         let port = ports::resolve(options.port)?;
         let monitor_port = ports::resolve(options.monitor_port)?;
-        let password = secret::kept_in(&folder.join("password"))?;
+        let password = match &options.cluster {
+            Some(node) => node.password.clone(),
+            None => secret::kept_in(&folder.join("password"))?,
+        };
         let name = format!("sluice-{}", secret::random_hex()?);
         let configuration = folder.join("nats.conf");
         secret::write_private(
@@ -211,11 +250,29 @@ authorization {{
     user: {USER}
     password: "{password}"
 }}
-"#,
+{cluster}"#,
+        cluster = options
+            .cluster
+            .as_ref()
+            .map(cluster_text)
+            .unwrap_or_default(),
         listen = ports::loopback(port),
         http = ports::loopback(monitor_port),
         max_payload = options.max_payload_bytes,
         store = serde_json::Value::from(folder.join("jetstream").to_string_lossy()),
+    )
+}
+
+fn cluster_text(node: &ClusterNode) -> String {
+    let routes: Vec<String> = node
+        .routes
+        .iter()
+        .map(|port| format!("\"nats-route://{}\"", ports::loopback(*port)))
+        .collect();
+    format!(
+        "cluster {{\n    name: sluice\n    listen: \"{}\"\n    routes: [{}]\n}}\n",
+        ports::loopback(node.port),
+        routes.join(", "),
     )
 }
 

@@ -22,9 +22,12 @@ use tokio::sync::OnceCell;
 use crate::data::DataDir;
 use crate::error::{Error, Result, blocking, chain};
 use crate::find::{self, NatsServer, PostgresBinaries};
-use crate::nats::{Nats, NatsOptions};
+use crate::nats::{ClusterNode, Nats, NatsOptions};
 use crate::postgres::{Postgres, PostgresOptions};
+pub use crate::proxy::Proxy;
+pub use crate::raw_nats::RawNats;
 use crate::report::Report;
+use crate::{ports, secret};
 
 const SHARED_BUFFERS_MEBIBYTES: u32 = 128;
 
@@ -108,6 +111,47 @@ pub async fn nats_with(adjust: impl FnOnce(NatsOptions) -> NatsOptions + Send + 
     let started = blocking("starting nats-server", || {
         let options = NatsOptions::new(nats_server().program.clone(), DataDir::temporary()?);
         Nats::start_and_wait(&adjust(options), &Report::silent())
+    });
+    delivered(started.await)
+}
+
+/// Several servers that share their streams; `adjust` knows them by their number.
+pub async fn nats_cluster(
+    size: usize,
+    adjust: impl Fn(usize, NatsOptions) -> NatsOptions + Send + Sync + 'static,
+) -> Vec<Nats> {
+    let started = blocking("starting nats-servers", move || {
+        let password = secret::random_hex()?;
+        let ports = (0..size)
+            .map(|_| ports::resolve(0))
+            .collect::<Result<Vec<u16>>>()?;
+        let start = |number: usize| {
+            let cluster = ClusterNode {
+                port: ports[number],
+                routes: ports.clone(),
+                password: password.clone(),
+            };
+            let options = NatsOptions {
+                cluster: Some(cluster),
+                ..NatsOptions::new(nats_server().program.clone(), DataDir::temporary()?)
+            };
+            Nats::start_and_wait(&adjust(number, options), &Report::silent())
+        };
+        // None is ready before most of the others are there.
+        std::thread::scope(|scope| {
+            let starting: Vec<_> = (0..size)
+                .map(|number| {
+                    scope.spawn({
+                        let start = &start;
+                        move || start(number)
+                    })
+                })
+                .collect();
+            starting
+                .into_iter()
+                .map(|started| started.join().expect("starting a server does not panic"))
+                .collect()
+        })
     });
     delivered(started.await)
 }

@@ -1,7 +1,8 @@
 //! Command records onto the log.
 //!
 //! Invariant: `Ok` means that the server acknowledged the record, on disk where it syncs always. A record is
-//! tried again only under the same `Nats-Msg-Id`, so that a lost acknowledgement does not double it.
+//! tried again only under the same `Nats-Msg-Id`, so that a lost acknowledgement does not double it. "Certainly not on
+//! the log" is said of a first try only.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -100,8 +101,13 @@ impl Log {
         loop {
             match self.append_once(record, first).await {
                 Ok(sequence) => return Ok(sequence),
-                Err(AppendError::Unknown) if started.elapsed() < RETRY_TIME_MAX => first = false,
-                Err(error) => return Err(error),
+                Err(AppendError::Unknown) => first = false,
+                Err(error) if first => return Err(error),
+                // The first try may be on the log, whatever a later one meets: another leader, a full stream.
+                Err(error) => tracing::debug!(record = record.id, %error, "a retried append"),
+            }
+            if started.elapsed() >= RETRY_TIME_MAX {
+                return Err(AppendError::Unknown);
             }
             while !self.is_connected() && started.elapsed() < RETRY_TIME_MAX {
                 tokio::time::sleep(RETRY_PAUSE).await;

@@ -7,12 +7,11 @@ use std::fmt::Write as _;
 
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use schemas::{Partition, Position, Timestamp};
 
 use crate::append::{COUNT_HEADER, SCHEMA_HEADER, is_full, server_error};
-use crate::log::get_stream_no_info;
+use crate::fetch::Wanted;
 use crate::streams::{EVENTS, event_subject};
 use crate::{Error, Log};
 
@@ -53,12 +52,12 @@ pub struct Published {
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// Another record stands last: read it, to see whether it is this one or a newer one.
-    #[error("the last event record is not the expected one")]
+    #[error("the last record is not the expected one")]
     WrongLast,
-    #[error("the stream {EVENTS} is full")]
-    Full,
+    #[error("the stream {0} is full")]
+    Full(&'static str),
     /// Perhaps published.
-    #[error("publishing an event record")]
+    #[error("publishing a record")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -95,7 +94,9 @@ impl Log {
             Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
                 Err(PublishError::WrongLast)
             }
-            Err(error) if server_error(&error).is_some_and(is_full) => Err(PublishError::Full),
+            Err(error) if server_error(&error).is_some_and(is_full) => {
+                Err(PublishError::Full(EVENTS))
+            }
             Err(error) => Err(PublishError::Unavailable(error.into())),
         }
     }
@@ -105,27 +106,12 @@ impl Log {
     /// # Errors
     /// When the server does not answer or the record is not one of ours.
     pub async fn last_published(&self, partition: Partition) -> Result<Option<Published>, Error> {
-        let stream = get_stream_no_info(&self.jetstream, EVENTS).await?;
-        let last = match stream
-            .get_last_raw_message_by_subject(&event_subject(partition))
-            .await
-        {
-            Ok(last) => last,
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-                return Ok(None);
-            }
-            Err(source) => {
-                return Err(Error::unavailable(
-                    format!("reading the last event record of partition {partition}"),
-                    source,
-                ));
-            }
+        let subject = event_subject(partition);
+        let Some(last) = self.fetch(EVENTS, &Wanted::last_of(&subject)).await? else {
+            return Ok(None);
         };
-        let header = |name: &str| last.headers.get(name).map(async_nats::HeaderValue::as_str);
-        let position = header(POSITION_HEADER)
-            .and_then(|text| text.parse().ok())
-            .map(Position::from_number);
-        match (position, header(HASH_HEADER).and_then(unhex)) {
+        let position = last.header(POSITION_HEADER).and_then(position);
+        match (position, last.header(HASH_HEADER).and_then(unhex)) {
             (Some(position), Some(hash)) => Ok(Some(Published {
                 sequence: last.sequence,
                 position,
@@ -147,7 +133,12 @@ pub(crate) fn hash_of(headers: &async_nats::HeaderMap) -> Option<[u8; 32]> {
 
 pub(crate) fn position_of(headers: &async_nats::HeaderMap) -> Option<Position> {
     let text = headers.get(POSITION_HEADER)?.as_str();
-    text.parse().ok().map(Position::from_number)
+    position(text)
+}
+
+fn position(text: &str) -> Option<Position> {
+    let number = text.parse().ok().filter(|number| *number >= 0);
+    number.map(Position::from_number)
 }
 
 pub(crate) fn committed_at(headers: &async_nats::HeaderMap) -> Option<Timestamp> {

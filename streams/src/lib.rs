@@ -1,7 +1,7 @@
 //! The log: stream and subject names, typed append, batched read, event records, dead letters.
 //!
 //! Invariant: only this crate knows `JetStream`, and nothing is reported as stored before the server's
-//! acknowledgement says so.
+//! acknowledgement says so. Whatever bytes somebody published, they are read.
 
 mod append;
 mod args;
@@ -10,19 +10,22 @@ mod dead_letters;
 mod durability;
 mod error;
 mod events;
+mod fetch;
+mod headers;
 mod identity;
 mod lines;
 mod log;
 mod pull;
 mod reader;
+mod records;
 mod replies;
 mod scan;
 mod streams;
 
 pub use append::{AppendError, CommandRecord, RecordIds};
 pub use args::Args;
-pub use connect::{SERVER_VERSION_MIN, connect};
-pub use dead_letters::DeadLetterRecord;
+pub use connect::{Connection, SERVER_VERSION_MIN, connect};
+pub use dead_letters::{Copied, DeadLetterRecord};
 pub use durability::{Durability, durability};
 pub use error::Error;
 pub use events::{EventRecord, PublishError, Published};

@@ -7,21 +7,21 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::context::{ContextBuilder, GetStreamErrorKind};
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{Context, ErrorCode};
 use schemas::{Partition, Timestamp};
 
-use crate::identity::timestamp;
+use crate::fetch::Wanted;
 use crate::streams::{COMMANDS, DLQ, EVENTS, command_subject, partitions_of};
-use crate::{Error, Settings, StreamIdentity};
+use crate::{Connection, Error, Settings, StreamIdentity};
 
 /// How long one publish waits for its acknowledgement.
 const ACK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The log, over one connection.
+/// The log, over one connection, beside those that read.
 #[derive(Debug, Clone)]
 pub struct Log {
-    pub(crate) client: Client,
+    pub(crate) connection: Connection,
     pub(crate) jetstream: Context,
     partitions: u16,
 }
@@ -35,19 +35,19 @@ pub struct Usage {
 }
 
 impl Log {
-    /// Opens the log over `client`; the streams must exist.
+    /// Opens the log over `connection`; the streams must exist.
     ///
     /// # Errors
     /// When the server does not answer or a stream is missing.
-    pub async fn open(client: Client) -> Result<Self, Error> {
-        let jetstream = context(client.clone());
+    pub async fn open(connection: Connection) -> Result<Self, Error> {
+        let jetstream = context(connection.client());
         let commands = get_stream(&jetstream, COMMANDS).await?;
         let partitions = partitions_of(&commands.cached_info().config)?;
         for stream in [EVENTS, DLQ] {
             get_stream(&jetstream, stream).await?;
         }
         Ok(Self {
-            client,
+            connection,
             jetstream,
             partitions,
         })
@@ -57,10 +57,10 @@ impl Log {
     ///
     /// # Errors
     /// When the server does not answer or refuses a stream.
-    pub async fn create(client: Client, settings: &Settings) -> Result<Self, Error> {
-        let jetstream = context(client.clone());
+    pub async fn create(connection: Connection, settings: &Settings) -> Result<Self, Error> {
+        let jetstream = context(connection.client());
         for (mut wanted, bytes_max) in settings.configs() {
-            let name = wanted.name.clone();
+            let (name, subjects) = (wanted.name.clone(), wanted.subjects.clone());
             wanted.max_bytes = bytes_max.unwrap_or(wanted.max_bytes);
             let existing = jetstream
                 .get_or_create_stream(wanted)
@@ -68,15 +68,20 @@ impl Log {
                 .map_err(|source| {
                     Error::unavailable(format!("creating the stream {name}"), source)
                 })?;
-            let mut config = existing.cached_info().config.clone();
-            if let Some(bytes_max) = bytes_max.filter(|bytes_max| *bytes_max != config.max_bytes) {
-                config.max_bytes = bytes_max;
+            let existing = &existing.cached_info().config;
+            let mut config = existing.clone();
+            config.max_bytes = bytes_max.unwrap_or(config.max_bytes);
+            if name == DLQ {
+                // The version before had one subject for all partitions.
+                config.subjects = subjects;
+            }
+            if config != *existing {
                 jetstream.update_stream(config).await.map_err(|source| {
-                    Error::unavailable(format!("changing the limit of the stream {name}"), source)
+                    Error::unavailable(format!("changing the stream {name}"), source)
                 })?;
             }
         }
-        Self::open(client).await
+        Self::open(connection).await
     }
 
     /// P: how many partitions `COMMANDS` was created with.
@@ -89,24 +94,25 @@ impl Log {
     /// # Errors
     /// When the connection is closed already.
     pub async fn close(&self) -> Result<(), Error> {
-        self.client
+        self.connection
+            .client
             .drain()
             .await
             .map_err(|source| Error::unavailable("closing the connection to nats-server", source))
     }
 
     pub fn is_connected(&self) -> bool {
-        self.client.connection_state() == State::Connected
+        self.connection.client.connection_state() == State::Connected
     }
 
     /// Of the nats-server that this connection goes to.
     pub fn server_version(&self) -> String {
-        self.client.server_info().version
+        self.connection.client.server_info().version
     }
 
     /// Largest payload that the server takes, in bytes.
     pub fn payload_bytes_max(&self) -> usize {
-        self.client.server_info().max_payload
+        self.connection.client.server_info().max_payload
     }
 
     /// Which life of `COMMANDS` this is.
@@ -150,18 +156,10 @@ impl Log {
         partition: Partition,
         sequence: u64,
     ) -> Result<Option<Timestamp>, Error> {
-        let stream = get_stream(&self.jetstream, COMMANDS).await?;
-        match stream.get_raw_message(sequence).await {
-            Ok(message) if message.subject.as_str() == command_subject(partition) => {
-                timestamp(message.time).map(Some)
-            }
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(source) => Err(Error::unavailable(
-                format!("reading record {sequence} of {COMMANDS}"),
-                source,
-            )),
-        }
+        let record = self.fetch(COMMANDS, &Wanted::at(sequence)).await?;
+        Ok(record
+            .filter(|record| record.subject == command_subject(partition))
+            .map(|record| record.stored_at))
     }
 
     /// Sequence and time of the first record of a partition after `sequence`, if there is one.
@@ -173,25 +171,14 @@ impl Log {
         partition: Partition,
         sequence: u64,
     ) -> Result<Option<(u64, Timestamp)>, Error> {
-        let stream = get_stream_no_info(&self.jetstream, COMMANDS).await?;
-        let next = stream
-            .raw_message_builder()
-            .sequence(sequence + 1)
-            .next_by_subject(command_subject(partition))
-            .send()
-            .await;
-        match next {
-            Ok(message) => Ok(Some((message.sequence, timestamp(message.time)?))),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(source) => Err(Error::unavailable(
-                format!("looking for records of partition {partition}"),
-                source,
-            )),
-        }
+        let subject = command_subject(partition);
+        let wanted = Wanted::after(sequence, &subject);
+        let next = self.fetch(COMMANDS, &wanted).await?;
+        Ok(next.map(|next| (next.sequence, next.stored_at)))
     }
 }
 
-fn context(client: Client) -> Context {
+pub(crate) fn context(client: Client) -> Context {
     ContextBuilder::new()
         .timeout(ACK_TIMEOUT)
         .max_ack_inflight(1024)

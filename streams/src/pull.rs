@@ -13,7 +13,7 @@ use async_nats::{StatusCode, Subscriber};
 use futures::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use crate::Log;
+use crate::connect::Apart;
 use crate::error::Source;
 
 /// Most records that wait in this process, read but not taken.
@@ -31,7 +31,11 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// After this time without a record or a heartbeat the server or the consumer is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 
+/// What every record's reply subject begins with; what the server says itself has none.
+const RECORD_REPLY: &str = "$JS.ACK.";
+
 pub(crate) struct Pull {
+    apart: Apart,
     context: Context,
     consumer: Box<Consumer<Config>>,
     inbox: String,
@@ -44,13 +48,34 @@ pub(crate) struct Pull {
     heard_at: Instant,
 }
 
+/// Why no more records come.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The connection; perhaps at a record that the client library cannot read.
+    Connection,
+    /// The consumer is gone or the server is silent.
+    Consumer(Source),
+}
+
+impl From<&str> for Broken {
+    fn from(why: &str) -> Self {
+        Self::Consumer(why.into())
+    }
+}
+
 impl Pull {
-    pub(crate) async fn new(log: &Log, consumer: Consumer<Config>) -> Result<Self, Source> {
-        let inbox = log.client.new_inbox();
-        let messages = log.client.subscribe(format!("{inbox}.*")).await?;
-        let record_bytes_max = log.payload_bytes_max() + RECORD_SLACK_BYTES;
+    /// Over `apart`, on which `context` and `consumer` are too.
+    pub(crate) async fn new(
+        apart: Apart,
+        context: Context,
+        consumer: Consumer<Config>,
+    ) -> Result<Self, Source> {
+        let inbox = apart.client.new_inbox();
+        let messages = apart.client.subscribe(format!("{inbox}.*")).await?;
+        let record_bytes_max = apart.client.server_info().max_payload + RECORD_SLACK_BYTES;
         Ok(Self {
-            context: log.jetstream.clone(),
+            apart,
+            context,
             consumer: Box::new(consumer),
             inbox,
             messages,
@@ -64,26 +89,36 @@ impl Pull {
     /// The next record; nothing is lost when this is dropped before it is ready.
     ///
     /// # Errors
-    /// When the consumer is gone or the server is silent: open another one.
-    pub(crate) async fn next(&mut self) -> Result<Message, Source> {
+    /// As [`Broken`] says: open another one.
+    pub(crate) async fn next(&mut self) -> Result<Message, Broken> {
         loop {
             if self.open == 0 {
                 self.request().await?;
             }
-            let heard = timeout_at(self.heard_at + SILENCE_MAX, self.messages.next()).await;
+            let arrives = async {
+                tokio::select! {
+                    biased;
+                    // What came before the connection broke.
+                    message = self.messages.next() => message,
+                    () = self.apart.lost() => None,
+                }
+            };
+            let heard = timeout_at(self.heard_at + SILENCE_MAX, arrives).await;
             let message = heard
                 .map_err(|_| "neither records nor heartbeats arrive")?
-                .ok_or("the subscription ended")?;
+                .ok_or(Broken::Connection)?;
             self.heard_at = Instant::now();
+            // Whatever status its publisher wrote into it.
+            let is_record = |reply: &async_nats::Subject| reply.starts_with(RECORD_REPLY);
+            if message.reply.as_ref().is_some_and(is_record) {
+                self.open = self.open.saturating_sub(1);
+                return Ok(Message {
+                    message,
+                    context: self.context.clone(),
+                });
+            }
             let description = message.description.as_deref().unwrap_or_default();
             match message.status.unwrap_or(StatusCode::OK) {
-                StatusCode::OK => {
-                    self.open = self.open.saturating_sub(1);
-                    return Ok(Message {
-                        message,
-                        context: self.context.clone(),
-                    });
-                }
                 StatusCode::IDLE_HEARTBEAT => {}
                 StatusCode::TIMEOUT | StatusCode::REQUEST_TERMINATED
                     if !description.starts_with("Consumer")
@@ -93,12 +128,15 @@ impl Pull {
                         self.end_request(description)?;
                     }
                 }
-                status => return Err(format!("the server says {status}: {description}").into()),
+                status => {
+                    let why = format!("the server says {status}: {description}");
+                    return Err(Broken::Consumer(why.into()));
+                }
             }
         }
     }
 
-    async fn request(&mut self) -> Result<(), Source> {
+    async fn request(&mut self) -> Result<(), Broken> {
         let request = BatchConfig {
             batch: RECORDS_BUFFERED_MAX,
             max_bytes: self.bytes_max,
@@ -108,18 +146,19 @@ impl Pull {
         };
         self.requests += 1;
         let reply_to = self.reply_subject().into();
-        self.consumer.request_batch(request, reply_to).await?;
+        let requested = self.consumer.request_batch(request, reply_to).await;
+        requested.map_err(|_| Broken::Connection)?;
         self.open = RECORDS_BUFFERED_MAX;
         self.heard_at = Instant::now();
         Ok(())
     }
 
     /// A record that is longer than the server takes today would be asked for again and again: then ask for more.
-    fn end_request(&mut self, description: &str) -> Result<(), Source> {
+    fn end_request(&mut self, description: &str) -> Result<(), Broken> {
         let nothing_came = self.open == RECORDS_BUFFERED_MAX;
         if nothing_came && description.contains("MaxBytes") {
             if self.bytes_max >= RECORD_BYTES_MAX {
-                return Err("a record is longer than a server can store".into());
+                return Err(Broken::from("a record is longer than a server can store"));
             }
             self.bytes_max *= 2;
         }

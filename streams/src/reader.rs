@@ -2,29 +2,29 @@
 //!
 //! Invariant: a record is handed out only if nothing was handed to anybody else before it: the consumer's own
 //! sequence shows that, the stream's does not (all partitions share it). Acknowledgements are a courtesy to
-//! lag tools; the position in Postgres is the truth.
+//! lag tools; the position in Postgres is the truth. What of a record's headers is handed out can be repeated.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use async_nats::Client;
-use async_nats::jetstream::Message;
+use async_nats::Subject;
+use async_nats::jetstream::consumer::AckPolicy;
 use async_nats::jetstream::consumer::pull::Config;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use bytes::Bytes;
-use futures::FutureExt;
 use schemas::{Partition, Timestamp};
 
 use crate::append::{COMMAND_SCHEMA, REPLY_HEADER, SCHEMA_HEADER};
 use crate::error::Source;
-use crate::identity::timestamp;
-use crate::log::get_stream_no_info;
-use crate::pull::{INACTIVE_MAX, Pull};
+use crate::pull::INACTIVE_MAX;
+use crate::records::{Interrupted, Records, Taken};
 use crate::streams::{COMMANDS, command_subject};
 use crate::{Error, Log, ReplyTo};
 
 /// Redelivery is never waited for: a reader that lost its place is opened again.
 const ACK_WAIT: Duration = Duration::from_mins(5);
+
+/// Longest `Nats-Msg-Id` that a reply repeats.
+const ID_BYTES_MAX: usize = 128;
 
 /// One record of a partition.
 #[derive(Debug, Clone)]
@@ -34,9 +34,13 @@ pub struct Record {
     pub body: Bytes,
     /// `None` when published without one; then it is read as `cmd.v1`.
     pub schema: Option<String>,
-    /// The `Nats-Msg-Id`.
+    /// The `Nats-Msg-Id`, where it is one that a reply can repeat.
     pub id: Option<String>,
     pub reply_to: Option<ReplyTo>,
+    /// The header block; its names in alphabetical order, or, where it cannot be read, as it was published.
+    pub headers: Bytes,
+    /// Why the headers cannot be read; then nothing is taken from them.
+    pub unreadable: Option<&'static str>,
     /// Records of this partition that the server still holds behind this one.
     pub pending: u64,
 }
@@ -66,12 +70,10 @@ pub enum ReadError {
 
 /// Reads one partition from a position on.
 pub struct Reader {
-    client: Client,
+    log: Log,
     consumer: String,
-    messages: Pull,
-    /// The next record's sequence in this consumer.
-    next: u64,
-    acknowledge: Option<async_nats::Subject>,
+    records: Records,
+    acknowledge: Option<Subject>,
 }
 
 impl Log {
@@ -85,37 +87,15 @@ impl Log {
         name: &str,
         sequence: u64,
     ) -> Result<Reader, Error> {
-        let doing = || format!("creating the consumer {name}");
-        let stream = get_stream_no_info(&self.jetstream, COMMANDS).await?;
-        let consumer = stream
-            .create_consumer(config(partition, name, sequence))
-            .await
-            .map_err(|source| Error::unavailable(doing(), source))?;
-        let messages = Pull::new(self, consumer)
-            .await
-            .map_err(|source| Error::unavailable(doing(), source))?;
+        let (subject, config) = (command_subject(partition), config(partition, name));
+        let mut records = Records::new(self.clone(), COMMANDS, subject, sequence, config);
+        records.open().await?;
         Ok(Reader {
-            client: self.client.clone(),
+            log: self.clone(),
             consumer: name.to_owned(),
-            messages,
-            next: 1,
+            records,
             acknowledge: None,
         })
-    }
-
-    /// Deletes a consumer that is no longer read.
-    ///
-    /// # Errors
-    /// When the server does not answer.
-    pub async fn forget(&self, reader: Reader) -> Result<(), Error> {
-        let name = reader.consumer.clone();
-        drop(reader);
-        let stream = get_stream_no_info(&self.jetstream, COMMANDS).await?;
-        stream
-            .delete_consumer(&name)
-            .await
-            .map(drop)
-            .map_err(|source| Error::unavailable(format!("deleting the consumer {name}"), source))
     }
 }
 
@@ -125,8 +105,9 @@ impl Reader {
     /// # Errors
     /// When the reader lost its place: open another one after the applied position.
     pub async fn next(&mut self) -> Result<Record, ReadError> {
-        let message = self.messages.next().await;
-        self.take(message)
+        let taken = self.records.next().await;
+        let taken = taken.map_err(|interrupted| self.error(interrupted))?;
+        Ok(self.record(taken))
     }
 
     /// The next record, if it is here already.
@@ -134,10 +115,9 @@ impl Reader {
     /// # Errors
     /// As [`Reader::next`].
     pub fn try_next(&mut self) -> Result<Option<Record>, ReadError> {
-        match self.messages.next().now_or_never() {
-            None => Ok(None),
-            Some(message) => self.take(message).map(Some),
-        }
+        let taken = self.records.try_next();
+        let taken = taken.map_err(|interrupted| self.error(interrupted))?;
+        Ok(taken.map(|taken| self.record(taken)))
     }
 
     /// Tells the server that everything up to the last record taken is applied.
@@ -148,51 +128,49 @@ impl Reader {
         let Some(subject) = self.acknowledge.take() else {
             return Ok(());
         };
-        self.client
+        self.log
+            .connection
+            .client
             .publish(subject, Bytes::from_static(b"+ACK"))
             .await
             .map_err(|source| Error::unavailable("acknowledging records", source))
     }
 
-    fn take(&mut self, message: Result<Message, Source>) -> Result<Record, ReadError> {
-        let lost = |source: Source| ReadError::Lost {
-            consumer: self.consumer.clone(),
-            source,
-        };
-        let message = message.map_err(lost)?;
-        let info = message.info().map_err(lost)?;
-        if info.consumer_sequence != self.next || info.delivered != 1 {
-            return Err(ReadError::Stolen(self.consumer.clone()));
+    fn error(&self, interrupted: Interrupted) -> ReadError {
+        let consumer = self.consumer.clone();
+        match interrupted {
+            Interrupted::Gap => ReadError::Stolen(consumer),
+            Interrupted::Lost(source) => ReadError::Lost { consumer, source },
         }
-        let stored_at = timestamp(info.published).map_err(|source| lost(source.into()))?;
-        let (sequence, pending) = (info.stream_sequence, info.pending);
-        let header = |name: &str| Some(message.headers.as_ref()?.get(name)?.as_str().to_owned());
-        let record = Record {
-            sequence,
-            stored_at,
-            schema: header(SCHEMA_HEADER),
-            id: header("Nats-Msg-Id"),
-            reply_to: header(REPLY_HEADER).and_then(|subject| ReplyTo::parse(&subject)),
-            pending,
-            body: message.message.payload,
-        };
-        self.next += 1;
-        self.acknowledge = message.message.reply;
-        Ok(record)
+    }
+
+    fn record(&mut self, taken: Taken) -> Record {
+        let stored = taken.record;
+        self.acknowledge = taken.acknowledge;
+        let id = stored.header("Nats-Msg-Id").filter(|id| {
+            id.len() <= ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic())
+        });
+        Record {
+            sequence: stored.sequence,
+            stored_at: stored.stored_at,
+            schema: stored.header(SCHEMA_HEADER).map(str::to_owned),
+            id: id.map(str::to_owned),
+            reply_to: stored.header(REPLY_HEADER).and_then(ReplyTo::parse),
+            unreadable: stored.headers.as_ref().err().copied(),
+            headers: stored.block,
+            pending: taken.pending,
+            body: stored.body,
+        }
     }
 }
 
-fn config(partition: Partition, name: &str, sequence: u64) -> Config {
+fn config(partition: Partition, name: &str) -> Config {
     Config {
         name: Some(name.to_owned()),
         description: Some(format!("processor of partition {partition}")),
-        deliver_policy: DeliverPolicy::ByStartSequence {
-            start_sequence: sequence + 1,
-        },
         ack_policy: AckPolicy::All,
         ack_wait: ACK_WAIT,
         max_ack_pending: -1,
-        filter_subject: command_subject(partition),
         inactive_threshold: INACTIVE_MAX,
         memory_storage: true,
         num_replicas: 1,

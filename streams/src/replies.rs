@@ -4,12 +4,17 @@
 //! is ever honoured, whatever a record asks for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::{HeaderMap, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt;
 
-use crate::{Error, Log};
+use crate::connect::Apart;
+use crate::error::Source;
+use crate::{Connection, Error, Log};
+
+const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
 const PREFIX: &str = "sluice.reply.";
 const RECORD_HEADER: &str = "Sluice-Record";
@@ -44,11 +49,12 @@ pub struct Reply {
     pub events: Bytes,
 }
 
-/// Replies to this process.
+/// Replies to this process, over a connection apart: whoever reads the log may send anything there.
 #[derive(Debug)]
 pub struct Replies {
+    connection: Connection,
     to: ReplyTo,
-    subscription: Subscriber,
+    open: Option<(Apart, Subscriber)>,
 }
 
 impl Replies {
@@ -56,21 +62,48 @@ impl Replies {
         &self.to
     }
 
-    /// The next reply; `None` when the connection is closed for good.
-    pub async fn next(&mut self) -> Option<Reply> {
+    /// The next reply. What comes while the connection is away is lost.
+    pub async fn next(&mut self) -> Reply {
         loop {
-            let message = self.subscription.next().await?;
+            let Some((apart, subscription)) = &mut self.open else {
+                match subscribe(&self.connection, &self.to).await {
+                    Ok(open) => self.open = Some(open),
+                    Err(error) => {
+                        tracing::debug!(%error, "replies cannot be listened to yet");
+                        tokio::time::sleep(RECONNECT_PAUSE).await;
+                    }
+                }
+                continue;
+            };
+            let message = tokio::select! {
+                biased;
+                message = subscription.next() => message,
+                () = apart.lost() => None,
+            };
+            let Some(message) = message else {
+                self.open = None;
+                continue;
+            };
             let header = |name| Some(message.headers.as_ref()?.get(name)?.as_str().to_owned());
             let position = header(POSITION_HEADER).and_then(|position| position.parse().ok());
             if let (Some(record), Some(position)) = (header(RECORD_HEADER), position) {
-                return Some(Reply {
+                return Reply {
                     record,
                     position,
                     events: message.payload,
-                });
+                };
             }
         }
     }
+}
+
+async fn subscribe(connection: &Connection, to: &ReplyTo) -> Result<(Apart, Subscriber), Error> {
+    let failed = |source: Source| Error::unavailable("subscribing to replies", source);
+    let apart = connection.apart().await.map_err(failed)?;
+    let subject = to.subject().to_owned();
+    let subscription = apart.client.subscribe(subject).await;
+    let subscription = subscription.map_err(|error| failed(error.into()))?;
+    Ok((apart, subscription))
 }
 
 impl Log {
@@ -85,14 +118,12 @@ impl Log {
         let mut bits = [0; 16];
         getrandom::fill(&mut bits).expect("the operating system has random numbers");
         let subject = format!("{PREFIX}{:032x}", u128::from_be_bytes(bits));
-        let subscription = self
-            .client
-            .subscribe(subject.clone())
-            .await
-            .map_err(|source| Error::unavailable("subscribing to replies", source))?;
+        let to = ReplyTo(subject.into());
+        let open = subscribe(&self.connection, &to).await?;
         Ok(Replies {
-            to: ReplyTo(subject.into()),
-            subscription,
+            connection: self.connection.clone(),
+            to,
+            open: Some(open),
         })
     }
 
@@ -107,7 +138,8 @@ impl Log {
         let mut headers = HeaderMap::new();
         headers.insert(RECORD_HEADER, reply.record);
         headers.insert(POSITION_HEADER, reply.position.to_string());
-        self.client
+        self.connection
+            .client
             .publish_with_headers(to.subject().to_owned(), headers, reply.events)
             .await
             .map_err(|source| Error::unavailable("sending outcomes to a waiting client", source))

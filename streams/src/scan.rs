@@ -5,18 +5,15 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::Message;
+use async_nats::jetstream::consumer::AckPolicy;
 use async_nats::jetstream::consumer::pull::Config;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use schemas::{Partition, Position, Timestamp};
 
-use crate::error::Source;
 use crate::events::{committed_at, hash_of, position_of};
-use crate::identity::timestamp;
-use crate::log::get_stream;
-use crate::pull::{INACTIVE_MAX, Pull};
+use crate::fetch::{Raw, Wanted};
+use crate::pull::INACTIVE_MAX;
+use crate::records::{Interrupted, Records};
 use crate::streams::{COMMANDS, EVENTS, command_subject, event_subject};
 use crate::{Error, Log};
 
@@ -30,7 +27,24 @@ pub struct Scanned {
     pub sequence: u64,
     pub stored_at: Timestamp,
     pub body: Bytes,
+    /// The header block; its names in alphabetical order, or, where it cannot be read, as it was published.
+    pub block: Bytes,
+    /// Why the headers cannot be read; then there are none.
+    pub unreadable: Option<&'static str>,
     headers: HeaderMap,
+}
+
+impl From<Raw> for Scanned {
+    fn from(raw: Raw) -> Self {
+        Self {
+            sequence: raw.sequence,
+            stored_at: raw.stored_at,
+            body: raw.body,
+            block: raw.block,
+            unreadable: raw.headers.as_ref().err().copied(),
+            headers: raw.headers.unwrap_or_default(),
+        }
+    }
 }
 
 impl Scanned {
@@ -56,15 +70,12 @@ impl Scanned {
 
 /// The records of one subject, in order. A lost connection is taken up again at the same place.
 pub struct Scan {
-    log: Log,
     stream: &'static str,
     subject: String,
+    records: Records,
     /// Sequence in the stream of the last record handed out.
     after: u64,
     last: u64,
-    messages: Option<Pull>,
-    /// The next record's sequence in the consumer.
-    expected: u64,
     reopened: u32,
 }
 
@@ -86,27 +97,19 @@ impl Log {
         self.scan(EVENTS, event_subject(partition), sequence).await
     }
 
-    async fn scan(
+    pub(crate) async fn scan(
         &self,
         name: &'static str,
         subject: String,
         sequence: u64,
     ) -> Result<Scan, Error> {
-        let doing = || format!("reading {subject} of {name}");
-        let stream = get_stream(&self.jetstream, name).await?;
-        let last = match stream.get_last_raw_message_by_subject(&subject).await {
-            Ok(last) => last.sequence,
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => 0,
-            Err(source) => return Err(Error::unavailable(doing(), source)),
-        };
+        let last = self.fetch(name, &Wanted::last_of(&subject)).await?;
         Ok(Scan {
-            log: self.clone(),
             stream: name,
+            records: Records::new(self.clone(), name, subject.clone(), sequence, config()),
             subject,
             after: sequence,
-            last,
-            messages: None,
-            expected: 1,
+            last: last.map_or(0, |last| last.sequence),
             reopened: 0,
         })
     }
@@ -124,83 +127,41 @@ impl Scan {
     /// When the server does not answer for some seconds.
     pub async fn next(&mut self) -> Result<Option<Scanned>, Error> {
         while self.after < self.last {
-            let taken = match self.receive().await {
-                Ok(message) => self.take(message),
-                Err(error) => Err(error),
-            };
-            match taken {
-                Ok(scanned) => {
-                    self.after = scanned.sequence;
+            let interrupted = match self.records.next().await {
+                Ok(taken) => {
+                    self.after = taken.record.sequence;
                     self.reopened = 0;
-                    return Ok(Some(scanned));
+                    return Ok(Some(taken.record.into()));
                 }
-                Err(error) if self.reopened >= REOPENED_MAX => return Err(error),
-                Err(error) => {
-                    self.reopened += 1;
-                    self.messages = None;
-                    tracing::debug!(%error, after = self.after, "reading on with another consumer");
-                    tokio::time::sleep(REOPEN_AFTER).await;
-                }
+                Err(interrupted) => interrupted,
+            };
+            let error = self.unavailable(interrupted);
+            if self.reopened >= REOPENED_MAX {
+                return Err(error);
             }
+            self.reopened += 1;
+            tracing::debug!(%error, after = self.after, "reading on with another consumer");
+            tokio::time::sleep(REOPEN_AFTER).await;
         }
-        self.messages = None;
         Ok(None)
     }
 
-    async fn receive(&mut self) -> Result<Message, Error> {
-        if self.messages.is_none() {
-            // Opening is rare and large.
-            self.messages = Some(Box::pin(self.open()).await?);
-            self.expected = 1;
+    fn unavailable(&self, interrupted: Interrupted) -> Error {
+        let doing = format!("reading {} of {}", self.subject, self.stream);
+        match interrupted {
+            Interrupted::Gap => Error::unavailable(doing, "records were lost on the way"),
+            Interrupted::Lost(source) => Error::unavailable(doing, source),
         }
-        let messages = self.messages.as_mut().expect("it was opened");
-        let received = messages.next().await;
-        received.map_err(|source| self.unavailable(source))
     }
+}
 
-    /// Nothing between two records may be missing: the consumer's own sequence shows that.
-    fn take(&mut self, message: Message) -> Result<Scanned, Error> {
-        let info = message.info().map_err(|source| self.unavailable(source))?;
-        if info.consumer_sequence != self.expected {
-            return Err(self.unavailable("records were lost on the way"));
-        }
-        let (sequence, stored_at) = (info.stream_sequence, timestamp(info.published)?);
-        self.expected += 1;
-        Ok(Scanned {
-            sequence,
-            stored_at,
-            headers: message.message.headers.unwrap_or_default(),
-            body: message.message.payload,
-        })
-    }
-
-    async fn open(&self) -> Result<Pull, Error> {
-        let config = Config {
-            description: Some("check of the log".to_owned()),
-            filter_subject: self.subject.clone(),
-            deliver_policy: DeliverPolicy::ByStartSequence {
-                start_sequence: self.after + 1,
-            },
-            ack_policy: AckPolicy::None,
-            inactive_threshold: INACTIVE_MAX,
-            memory_storage: true,
-            num_replicas: 1,
-            ..Config::default()
-        };
-        let stream = get_stream(&self.log.jetstream, self.stream).await?;
-        let consumer = stream
-            .create_consumer(config)
-            .await
-            .map_err(|source| self.unavailable(source))?;
-        Pull::new(&self.log, consumer)
-            .await
-            .map_err(|source| self.unavailable(source))
-    }
-
-    fn unavailable(&self, source: impl Into<Source>) -> Error {
-        Error::unavailable(
-            format!("reading {} of {}", self.subject, self.stream),
-            source,
-        )
+fn config() -> Config {
+    Config {
+        description: Some("check of the log".to_owned()),
+        ack_policy: AckPolicy::None,
+        inactive_threshold: INACTIVE_MAX,
+        memory_storage: true,
+        num_replicas: 1,
+        ..Config::default()
     }
 }

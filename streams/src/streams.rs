@@ -97,7 +97,7 @@ impl Settings {
             "dead letters with their reason and origin in headers",
             GIB,
         );
-        config.subjects = vec!["sluice.dlq.*".to_owned()];
+        config.subjects = vec!["sluice.dlq.>".to_owned()];
         config
     }
 
@@ -146,6 +146,11 @@ pub(crate) fn event_subject(partition: Partition) -> String {
     format!("sluice.evt.{partition}")
 }
 
-pub(crate) fn dead_letter_subject(stage: &str) -> String {
+pub(crate) fn dead_letter_subject(stage: &str, partition: Partition) -> String {
+    format!("sluice.dlq.{stage}.{partition}")
+}
+
+/// Of the version before, for all partitions.
+pub(crate) fn dead_letter_subject_before(stage: &str) -> String {
     format!("sluice.dlq.{stage}")
 }

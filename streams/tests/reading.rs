@@ -14,12 +14,12 @@ const WAITING_RECORDS_MAX: u64 = 9;
 /// A nats-server with a backlog of long records.
 async fn backlog() -> (stack::Nats, async_nats::Client, Log) {
     let nats = stack::testing::nats().await;
-    let client = streams::connect(&nats.url(), "test").await.unwrap();
+    let connection = streams::connect(&nats.url(), "test").await.unwrap();
     let settings = Settings {
         partitions: 1,
         ..Settings::default()
     };
-    let log = Log::create(client.clone(), &settings).await.unwrap();
+    let log = Log::create(connection.clone(), &settings).await.unwrap();
     let ids = RecordIds::random();
     for _ in 0..RECORDS {
         let record = CommandRecord {
@@ -32,7 +32,7 @@ async fn backlog() -> (stack::Nats, async_nats::Client, Log) {
         };
         log.append(&record).await.unwrap();
     }
-    (nats, client, log)
+    (nats, connection.client(), log)
 }
 
 #[tokio::test]

@@ -19,13 +19,13 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// The log, over a connection of the role's own.
 pub async fn open_log(url: &str, role: &str) -> anyhow::Result<streams::Log> {
-    let client = streams::connect(url, &format!("sluice {role}")).await?;
-    Ok(streams::Log::open(client).await?)
+    let connection = streams::connect(url, &format!("sluice {role}")).await?;
+    Ok(streams::Log::open(connection).await?)
 }
 
 pub async fn create_log(url: &str, settings: &streams::Settings) -> anyhow::Result<streams::Log> {
-    let client = streams::connect(url, "sluice migrate").await?;
-    Ok(streams::Log::create(client, settings).await?)
+    let connection = streams::connect(url, "sluice migrate").await?;
+    Ok(streams::Log::create(connection, settings).await?)
 }
 
 /// Postgres for the API: a statement that nobody waits for any more ends.

@@ -29,15 +29,12 @@ impl Waiting {
         self.lock().remove(record);
     }
 
-    /// Hands replies to those who wait, until the connection is closed for good.
+    /// Hands replies to those who wait.
     pub(crate) async fn answer(&self, mut replies: Replies) {
         let mut sweep = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {
-                reply = replies.next() => match reply {
-                    Some(reply) => self.deliver(&reply),
-                    None => return,
-                },
+                reply = replies.next() => self.deliver(&reply),
                 _ = sweep.tick() => self.forget_those_who_left(),
             }
         }

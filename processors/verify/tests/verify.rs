@@ -3,6 +3,7 @@
 
 mod damages;
 mod history;
+mod hostile;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use journal::partition_number;
 use schemas::Partition;
 use sqlx::{PgPool, Row};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::hold::{Ended, Processor, hold};
@@ -28,10 +30,14 @@ pub(crate) fn share(live: &[String], owner: &str, partitions: usize) -> usize {
 pub(crate) struct Assignment {
     processor: Processor<Postgres, streams::Log>,
     held: BTreeMap<Partition, Holding>,
+    /// When the log answered last.
+    heard_at: Instant,
 }
 
 struct Holding {
     release: CancellationToken,
+    /// Gives it up on the spot, whatever its session is at.
+    give_up: CancellationToken,
     task: JoinHandle<Ended>,
 }
 
@@ -46,21 +52,28 @@ impl Assignment {
         Self {
             processor,
             held: BTreeMap::new(),
+            heard_at: Instant::now(),
         }
     }
 
     /// Holds this process's share until `shutdown`, then gives everything back.
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
-            let Processor {
-                store,
-                owner,
-                config,
-                ..
-            } = &self.processor;
-            match look(&store.pool, owner, config.lease).await {
-                Ok(view) => self.adjust(&view),
-                Err(error) => tracing::warn!(error = %error.chain(), "partitions stay as they are"),
+            if self.hears_the_log().await {
+                let Processor {
+                    store,
+                    owner,
+                    config,
+                    ..
+                } = &self.processor;
+                match look(&store.pool, owner, config.lease).await {
+                    Ok(view) => self.adjust(&view),
+                    Err(error) => {
+                        tracing::warn!(error = %error.chain(), "partitions stay as they are");
+                    }
+                }
+            } else {
+                self.give_up().await;
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -68,6 +81,39 @@ impl Assignment {
             }
         }
         self.give_back().await;
+    }
+
+    /// Whether the log answered lately. What cannot be read is not held: others may reach the log.
+    async fn hears_the_log(&mut self) -> bool {
+        match tokio::time::timeout(
+            self.processor.config.log_patience,
+            self.processor.log.identity(),
+        )
+        .await
+        {
+            Ok(Ok(_)) => {
+                self.heard_at = Instant::now();
+                return true;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "the log does not answer"),
+            Err(_) => tracing::debug!("the log does not answer in time"),
+        }
+        self.heard_at.elapsed() < self.processor.config.log_patience
+    }
+
+    /// Leaves every partition to others, and does not count among those that share.
+    async fn give_up(&mut self) {
+        self.held.retain(|_, holding| !holding.task.is_finished());
+        for (partition, holding) in &self.held {
+            if !holding.give_up.is_cancelled() {
+                tracing::warn!(%partition, "the log is out of reach: the partition is left to others");
+                holding.give_up.cancel();
+            }
+        }
+        metrics::held(self.held.len());
+        if let Err(error) = leave(&self.processor.store.pool, &self.processor.owner).await {
+            tracing::warn!(error = %error.chain(), "other processors will notice by the lease");
+        }
     }
 
     fn adjust(&mut self, view: &View) {
@@ -102,10 +148,27 @@ impl Assignment {
 
     fn start(&mut self, partition: Partition) {
         tracing::info!(%partition, "taking the partition");
-        let release = CancellationToken::new();
+        let (release, give_up) = (CancellationToken::new(), CancellationToken::new());
         let (processor, released) = (self.processor.clone(), release.clone());
-        let task = tokio::spawn(async move { hold(&processor, partition, &released).await });
-        self.held.insert(partition, Holding { release, task });
+        let given_up = give_up.clone();
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                ended = hold(&processor, partition, &released) => ended,
+                () = given_up.cancelled() => {
+                    let Processor { store, owner, .. } = &processor;
+                    if let Err(error) = abandon(&store.pool, owner, partition).await {
+                        tracing::warn!(%partition, error = %error.chain(), "the lease runs out by itself");
+                    }
+                    Ended::Lost
+                }
+            }
+        });
+        let holding = Holding {
+            release,
+            give_up,
+            task,
+        };
+        self.held.insert(partition, holding);
     }
 
     async fn give_back(self) {
@@ -182,6 +245,21 @@ async fn look(pool: &PgPool, owner: &str, lease: std::time::Duration) -> Result<
     let mut live = live;
     live.push(owner.to_owned());
     Ok(View { live, free })
+}
+
+/// Ends a lease of ours whose session was dropped in the middle.
+async fn abandon(pool: &PgPool, owner: &str, partition: Partition) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE partitions
+            SET owner = NULL, lease_until = '-infinity', epoch = epoch + 1
+          WHERE partition = $1 AND owner = $2",
+    )
+    .bind(partition_number(partition))
+    .bind(owner)
+    .execute(pool)
+    .await
+    .map(drop)
+    .map_err(|error| Error::unavailable("leaving a partition to others", error))
 }
 
 async fn leave(pool: &PgPool, owner: &str) -> Result<(), Error> {

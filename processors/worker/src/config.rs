@@ -26,6 +26,8 @@ pub struct Config {
     pub renewal: Duration,
     /// How often processors look for each other and for free partitions.
     pub assignment: Duration,
+    /// After this time without an answer of the log a processor leaves its partitions to others.
+    pub log_patience: Duration,
     /// Shortest and longest pause after a failure.
     pub pause_min: Duration,
     pub pause_max: Duration,
@@ -48,6 +50,7 @@ impl Default for Config {
             lease: times::LEASE,
             renewal: times::RENEWAL,
             assignment: Duration::from_secs(1),
+            log_patience: Duration::from_secs(3),
             pause_min: Duration::from_millis(50),
             pause_max: times::PAUSE_MAX,
             conflicts_max: 20,

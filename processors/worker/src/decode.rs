@@ -89,7 +89,7 @@ pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Dec
         decoded.event_bytes_max += event_bytes(&decoded_line);
         decoded.lines.push(match decoded_line {
             Ok((item, _)) => Line::Command(Box::new(item), text),
-            Err(invalid) => Line::Dead(dead(at, record.stored_at, ledgers, text, &invalid)),
+            Err(invalid) => Line::Dead(dead(at, record, ledgers, text, &invalid)),
         });
     }
     if decoded.event_bytes_max > limits.event_bytes_max() {
@@ -114,10 +114,16 @@ const DETAIL_CHARS_MAX: usize = 200;
 
 /// The texts of a record's lines, or why the record is a dead letter as a whole.
 fn texts_of(record: &Record, limits: &Limits) -> Result<Vec<Bytes>, (&'static str, String)> {
+    if let Some(why) = record.unreadable {
+        return Err((
+            "headers_malformed",
+            format!("the record's headers cannot be read: {why}"),
+        ));
+    }
     if let Some(schema) = record.unknown_schema() {
         return Err((
             "schema_unknown",
-            format!("the record says Sluice-Schema: {schema}, cmd.v1 is known here"),
+            format!("cmd.v1 is known here, the record says Sluice-Schema: {schema}"),
         ));
     }
     let texts = lines_of(&record.body);
@@ -147,8 +153,9 @@ fn whole(record: &Record, at: LinePosition, reason: &'static str, detail: String
         ledger: None,
         transfer_id: None,
         reason: reason.to_owned(),
-        detail,
+        detail: shorten(&detail),
         body: record.body.clone(),
+        headers: record.headers.clone(),
     })]
 }
 
@@ -199,7 +206,7 @@ fn decode_line(
 
 fn dead(
     at: LinePosition,
-    recorded_at: Timestamp,
+    record: &Record,
     ledgers: &Ledgers,
     body: Bytes,
     invalid: &Invalid,
@@ -211,12 +218,13 @@ fn dead(
     DeadLetter {
         at,
         whole: false,
-        recorded_at,
+        recorded_at: record.stored_at,
         transfer_id: named.and_then(|(ledger, key)| Some(TransferId::derive(&ledger, &key?))),
         ledger,
         reason: invalid.code.to_owned(),
         detail: shorten(&invalid.detail),
         body,
+        headers: record.headers.clone(),
     }
 }
 

@@ -4,11 +4,13 @@
 //! process's epoch is the partition's epoch.
 
 mod accounts;
+mod adopt;
 mod apply;
 mod args;
 mod assign;
 mod commit;
 mod config;
+mod dead_letters;
 mod decode;
 mod error;
 mod failpoint;

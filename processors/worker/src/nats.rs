@@ -4,8 +4,8 @@
 
 use schemas::{Partition, Timestamp};
 use streams::{
-    DeadLetterRecord, EventRecord, PublishError, Published, ReadError, Reader, Record, Reply,
-    ReplyTo, StreamIdentity,
+    Copied, DeadLetterRecord, EventRecord, PublishError, Published, ReadError, Reader, Record,
+    Reply, ReplyTo, StreamIdentity,
 };
 
 use crate::Error;
@@ -56,8 +56,16 @@ impl Log for streams::Log {
         streams::Log::publish(self, record, after).await
     }
 
-    async fn publish_dead_letter(&self, letter: &DeadLetterRecord) -> Result<(), Error> {
-        Ok(streams::Log::publish_dead_letter(self, STAGE, letter).await?)
+    async fn dead_letters_copied(&self, partition: Partition) -> Result<Copied, Error> {
+        Ok(streams::Log::dead_letters_copied(self, STAGE, partition).await?)
+    }
+
+    async fn publish_dead_letter(
+        &self,
+        letter: &DeadLetterRecord,
+        after: u64,
+    ) -> Result<u64, PublishError> {
+        streams::Log::publish_dead_letter(self, STAGE, letter, after).await
     }
 
     async fn reply(&self, to: &ReplyTo, reply: Reply) -> Result<(), Error> {

@@ -7,15 +7,16 @@ use std::sync::atomic::AtomicI64;
 
 use journal::Ledgers;
 use schemas::Position;
-use streams::{ReadError, Record, Reply};
-use tokio::sync::mpsc;
+use streams::{EventRecord, ReadError, Record, Reply};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::commit::{Commit, DeadLetter};
+use crate::commit::Commit;
+use crate::dead_letters::Copier;
 use crate::decode::{Decoded, Limits, decode};
 use crate::hold::Processor;
 use crate::poison::Findings;
-use crate::publish::{Unpublished, position, publish_all};
+use crate::publish::{position, publish_all};
 use crate::seam::{Feed, Lease, Log, Store};
 use crate::takeover::Session;
 use crate::turns::Turn;
@@ -33,19 +34,32 @@ pub(crate) async fn process<S: Store, L: Log>(
     let published = AtomicI64::new(session.published.number());
     let lease = session.row.lease;
     let event_after = session.event_after;
-    let applier = Applier::new(processor, session, findings, commits, &published).await?;
-    tokio::try_join!(
-        applier.run(released),
-        publish_all(&processor.log, unpublished, event_after, &published)
-    )?;
-    processor.store.release(lease, position(&published)).await
+    let Processor { store, log, .. } = processor;
+    let buried = Notify::new();
+    let mut copier = Copier::new(store, log, lease, session.row.dlq_published);
+    let applier =
+        Applier::new(processor, session, findings, commits, (&published, &buried)).await?;
+    tokio::select! {
+        biased;
+        ended = async {
+            tokio::try_join!(
+                applier.run(released),
+                publish_all(log, unpublished, event_after, &published)
+            )
+        } => ended.map(drop)?,
+        () = copier.run(&buried) => unreachable!("copying goes on until it is dropped"),
+    }
+    copier.finish().await;
+    store.release(lease, position(&published)).await
 }
 
 pub(crate) struct Applier<'a, S: Store, L: Log> {
     pub(crate) processor: &'a Processor<S, L>,
     pub(crate) findings: &'a mut Findings,
-    commits: mpsc::Sender<Unpublished>,
+    commits: mpsc::Sender<EventRecord>,
     pub(crate) published: &'a AtomicI64,
+    /// There are more dead letters to copy.
+    buried: &'a Notify,
     pub(crate) lease: Lease,
     limits: Limits,
     ledgers: Ledgers,
@@ -63,8 +77,8 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
         processor: &'a Processor<S, L>,
         session: Session,
         findings: &'a mut Findings,
-        commits: mpsc::Sender<Unpublished>,
-        published: &'a AtomicI64,
+        commits: mpsc::Sender<EventRecord>,
+        (published, buried): (&'a AtomicI64, &'a Notify),
     ) -> Result<Self, Error> {
         let row = session.row;
         let Processor {
@@ -89,6 +103,7 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
             findings,
             commits,
             published,
+            buried,
             lease: row.lease,
             limits,
             ledgers: store.ledgers().await?,
@@ -246,11 +261,10 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
         if let Err(error) = self.feed.acknowledge().await {
             tracing::debug!(error = %error.chain(), "lag tools will see these records as unread");
         }
-        let dead = commit.dead.iter().map(DeadLetter::to_record).collect();
-        let mut unpublished = Some(Unpublished {
-            record: commit.record,
-            dead,
-        });
+        if !commit.dead.is_empty() {
+            self.buried.notify_one();
+        }
+        let mut unpublished = Some(commit.record);
         while unpublished.is_some() {
             tokio::select! {
                 permit = self.commits.reserve() => {

@@ -1,13 +1,12 @@
 //! Commits onto EVENTS, one at a time and in order.
 //!
-//! Invariant: a commit stands on EVENTS once. Its dead letters are published before it, so that a commit that
-//! stands there has all of them on DLQ.
+//! Invariant: a commit stands on EVENTS once.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use schemas::Position;
-use streams::{DeadLetterRecord, EventRecord, PublishError};
+use streams::{EventRecord, PublishError};
 use tokio::sync::mpsc;
 
 use crate::seam::Log;
@@ -16,23 +15,16 @@ use crate::{Error, metrics};
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// A commit that is not on EVENTS yet.
-#[derive(Debug, Clone)]
-pub(crate) struct Unpublished {
-    pub(crate) record: EventRecord,
-    pub(crate) dead: Vec<DeadLetterRecord>,
-}
-
 /// Publishes what it receives until the sender is gone; `published` follows.
 pub(crate) async fn publish_all<L: Log>(
     log: &L,
-    mut commits: mpsc::Receiver<Unpublished>,
+    mut commits: mpsc::Receiver<EventRecord>,
     mut after: u64,
     published: &AtomicI64,
 ) -> Result<(), Error> {
     while let Some(commit) = commits.recv().await {
         after = publish(log, &commit, after).await?;
-        published.store(commit.record.position.number(), Ordering::Relaxed);
+        published.store(commit.position.number(), Ordering::Relaxed);
     }
     Ok(())
 }
@@ -43,13 +35,12 @@ pub(crate) async fn publish_all<L: Log>(
 /// `Fenced` when a newer commit stands there already.
 pub(crate) async fn publish<L: Log>(
     log: &L,
-    commit: &Unpublished,
+    record: &EventRecord,
     mut after: u64,
 ) -> Result<u64, Error> {
-    let record = &commit.record;
     let mut pause = PAUSE_MIN;
     loop {
-        match publish_once(log, commit, after).await {
+        match publish_once(log, record, after).await {
             Ok(sequence) => return Ok(sequence),
             Err(PublishError::WrongLast) => {}
             Err(error) => {
@@ -79,16 +70,11 @@ pub(crate) async fn publish<L: Log>(
 
 async fn publish_once<L: Log>(
     log: &L,
-    commit: &Unpublished,
+    record: &EventRecord,
     after: u64,
 ) -> Result<u64, PublishError> {
-    for letter in &commit.dead {
-        log.publish_dead_letter(letter)
-            .await
-            .map_err(|error| PublishError::Unavailable(error.into()))?;
-    }
     let started = tokio::time::Instant::now();
-    let sequence = log.publish(&commit.record, after).await?;
+    let sequence = log.publish(record, after).await?;
     metrics::published(started.elapsed());
     Ok(sequence)
 }

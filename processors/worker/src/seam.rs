@@ -5,10 +5,10 @@
 
 use journal::{CommitRow, Ledgers};
 use ledger::{Reads, Rows};
-use schemas::{Event, Partition, Position, Timestamp};
+use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use streams::{
-    DeadLetterRecord, EventRecord, PublishError, Published, ReadError, Record, Reply, ReplyTo,
-    StreamIdentity,
+    Copied, DeadLetterRecord, EventRecord, PublishError, Published, ReadError, Record, Reply,
+    ReplyTo, StreamIdentity,
 };
 
 use crate::Error;
@@ -31,6 +31,8 @@ pub struct Row {
     /// When the log stored the record at `applied`.
     pub applied_at: Timestamp,
     pub published: Position,
+    /// Dead letters up to here are on DLQ.
+    pub dlq_published: Position,
     /// Why an owner before us stopped.
     pub stopped: Option<String>,
 }
@@ -108,12 +110,26 @@ pub trait Store: Clone + Send + Sync + 'static {
         position: Position,
     ) -> impl Future<Output = Result<Option<CommitRow>, Error>> + Send;
 
-    /// The outcomes of a commit, in order, and its dead letters.
+    /// The outcomes of a commit, in order.
     fn journal(
         &self,
         partition: Partition,
         commit: &CommitRow,
-    ) -> impl Future<Output = Result<(Vec<Event>, Vec<DeadLetterRecord>), Error>> + Send;
+    ) -> impl Future<Output = Result<Vec<Event>, Error>> + Send;
+
+    /// The first dead letters after a place, in order.
+    fn dead_letters_after(
+        &self,
+        after: LinePosition,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<DeadLetterRecord>, Error>> + Send;
+
+    /// Records that dead letters up to a position are on DLQ.
+    fn dead_letters_copied(
+        &self,
+        lease: Lease,
+        position: Position,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Opens a transaction that moves the position; `Fenced` when it is not ours to move.
     fn begin(
@@ -177,10 +193,16 @@ pub trait Log: Clone + Send + Sync + 'static {
         after: u64,
     ) -> impl Future<Output = Result<u64, PublishError>> + Send;
 
+    fn dead_letters_copied(
+        &self,
+        partition: Partition,
+    ) -> impl Future<Output = Result<Copied, Error>> + Send;
+
     fn publish_dead_letter(
         &self,
         letter: &DeadLetterRecord,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
+        after: u64,
+    ) -> impl Future<Output = Result<u64, PublishError>> + Send;
 
     fn reply(&self, to: &ReplyTo, reply: Reply) -> impl Future<Output = Result<(), Error>> + Send;
 }

@@ -8,7 +8,7 @@ use journal::rebuild;
 use schemas::{Partition, Position};
 
 use crate::Error;
-use crate::publish::{Unpublished, publish};
+use crate::publish::publish;
 use crate::seam::{Log, Row, Store};
 
 /// A partition that is ready to go on.
@@ -109,10 +109,10 @@ async fn catch_up<S: Store, L: Log>(
         }
     };
     while let Some(commit) = store.commit_after(partition, position).await? {
-        let (events, dead) = store.journal(partition, &commit).await?;
+        let events = store.journal(partition, &commit).await?;
         let record = rebuild(partition, &commit, &events)
             .map_err(|broken| Error::Stopped(broken.to_string()))?;
-        after = publish(log, &Unpublished { record, dead }, after).await?;
+        after = publish(log, &record, after).await?;
         position = commit.position;
     }
     Ok((after, position))

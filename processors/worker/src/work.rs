@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use bytes::Bytes;
 use ledger::Batch;
 use schemas::{LinePosition, Order, Position, Timestamp};
 use streams::ReplyTo;
@@ -129,6 +130,7 @@ impl Work {
             reason: "cannot_be_committed".to_owned(),
             detail: shorten(why),
             body,
+            headers: Bytes::new(),
         });
         item.at
     }

@@ -106,9 +106,12 @@ async fn what_cannot_be_decoded_is_a_dead_letter_and_blocks_nothing() {
 
     system.drained().await;
     let jetstream = async_nats::jetstream::new(nats);
-    let dlq = jetstream.get_stream("DLQ").await.unwrap();
-    let letters = dlq.cached_info().state.messages;
-    assert_eq!(letters, expected.len() as u64);
+    let dlq = eventually("dead letters are copied", async || {
+        let dlq = jetstream.get_stream("DLQ").await.unwrap();
+        let letters = dlq.cached_info().state.messages;
+        (letters == expected.len() as u64).then_some(dlq)
+    })
+    .await;
     let first = dlq.get_raw_message(1).await.unwrap();
     assert_eq!(&first.payload[..], b"not json");
     assert_eq!(

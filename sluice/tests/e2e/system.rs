@@ -245,11 +245,13 @@ impl System {
     }
 
     pub(crate) async fn log(&self) -> streams::Log {
-        streams::Log::open(self.nats_client().await).await.unwrap()
+        let connection = streams::connect(&self.nats.url(), "test").await.unwrap();
+        streams::Log::open(connection).await.unwrap()
     }
 
     pub(crate) async fn nats_client(&self) -> async_nats::Client {
-        streams::connect(&self.nats.url(), "test").await.unwrap()
+        let connection = streams::connect(&self.nats.url(), "test").await.unwrap();
+        connection.client()
     }
 
     /// `sluice verify` finds nothing.

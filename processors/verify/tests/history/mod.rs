@@ -22,27 +22,34 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct System {
     pub(crate) log: Log,
     pub(crate) jetstream: jetstream::Context,
+    connection: streams::Connection,
     ids: RecordIds,
-    _nats: Nats,
+    nats: Nats,
 }
 
 impl System {
     pub(crate) async fn start() -> Self {
         let nats = stack::testing::nats().await;
-        let client = streams::connect(&nats.url(), "verify test").await.unwrap();
-        let log = Log::create(client.clone(), &settings()).await.unwrap();
+        let connection = streams::connect(&nats.url(), "verify test").await.unwrap();
+        let log = Log::create(connection.clone(), &settings()).await.unwrap();
         Self {
             log,
-            jetstream: jetstream::new(client),
+            jetstream: jetstream::new(connection.client()),
+            connection,
             ids: RecordIds::random(),
-            _nats: nats,
+            nats,
         }
+    }
+
+    /// With user and password.
+    pub(crate) fn url(&self) -> String {
+        self.nats.url()
     }
 
     /// Deletes a stream and creates it again, empty.
     pub(crate) async fn recreate(&self, stream: &str) {
         self.jetstream.delete_stream(stream).await.unwrap();
-        Log::create(self.jetstream.client(), &settings())
+        Log::create(self.connection.clone(), &settings())
             .await
             .unwrap();
     }

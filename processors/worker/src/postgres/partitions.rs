@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use journal::{CommitRow, Ledgers, Stretch, partition_number};
-use schemas::{Event, Partition, Position, Timestamp};
+use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use sqlx::{Connection, PgConnection, Row as _};
 use streams::DeadLetterRecord;
 
@@ -127,19 +127,34 @@ impl Store for Postgres {
         Ok(commits.into_iter().next())
     }
 
-    async fn journal(
+    async fn journal(&self, partition: Partition, commit: &CommitRow) -> Result<Vec<Event>, Error> {
+        journal::events_in(&self.pool, Stretch::of(partition, commit), None)
+            .await
+            .map_err(|error| classify("reading the outcomes of a commit", error))
+    }
+
+    async fn dead_letters_after(
         &self,
-        partition: Partition,
-        commit: &CommitRow,
-    ) -> Result<(Vec<Event>, Vec<DeadLetterRecord>), Error> {
-        let stretch = Stretch::of(partition, commit);
-        let events = journal::events_in(&self.pool, stretch, None)
+        after: LinePosition,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterRecord>, Error> {
+        journal::dead_letters_after(&self.pool, after, limit)
             .await
-            .map_err(|error| classify("reading the outcomes of a commit", error))?;
-        let dead = journal::dead_letters_of(&self.pool, partition, commit)
-            .await
-            .map_err(|error| classify("reading the dead letters of a commit", error))?;
-        Ok((events, dead))
+            .map_err(|error| classify("reading dead letters", error))
+    }
+
+    async fn dead_letters_copied(&self, lease: Lease, position: Position) -> Result<(), Error> {
+        let recorded = sqlx::query(
+            "UPDATE partitions
+                SET dlq_published = greatest(dlq_published, $3)
+              WHERE partition = $1 AND epoch = $2",
+        )
+        .bind(partition_number(lease.partition))
+        .bind(lease.epoch)
+        .bind(position.number())
+        .execute(&self.pool)
+        .await;
+        fenced(recorded, "recording how far dead letters are copied")
     }
 
     async fn begin(&self, lease: Lease, advance: Advance) -> Result<Batch, Error> {
@@ -203,7 +218,7 @@ async fn take_over(
                 lease_until = clock_timestamp() + $3 * interval '1 second'
           WHERE partition = $1
             AND (owner IS NULL OR owner = $2 OR lease_until < clock_timestamp())
-      RETURNING epoch, generation, stream_created, applied, applied_at, published, stopped",
+      RETURNING epoch, generation, stream_created, applied, applied_at, published, dlq_published, stopped",
     )
     .bind(partition_number(partition))
     .bind(owner)
@@ -224,6 +239,7 @@ async fn take_over(
             applied: Position::from_number(row.try_get("applied")?),
             applied_at: Timestamp::from_nanoseconds(row.try_get("applied_at")?),
             published: Position::from_number(row.try_get("published")?),
+            dlq_published: Position::from_number(row.try_get("dlq_published")?),
             stopped: row.try_get("stopped")?,
         })
     })

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use schemas::Partition;
-use streams::{DeadLetterRecord, EventRecord, PublishError, Published, Reply};
+use schemas::{LinePosition, Partition};
+use streams::{Copied, DeadLetterRecord, EventRecord, PublishError, Published, Reply};
 use tokio::time::Instant;
 
 const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
@@ -15,8 +15,9 @@ pub(crate) struct Events {
     pub(crate) stored: Vec<(u64, EventRecord)>,
     last_sequence: u64,
     recent: BTreeMap<[u8; 32], (u64, Instant)>,
+    /// With sequences of DLQ from 1.
     pub(crate) dead_letters: Vec<DeadLetterRecord>,
-    recent_dead: BTreeMap<String, Instant>,
+    recent_dead: BTreeMap<LinePosition, (u64, Instant)>,
     pub(crate) replies: Vec<(String, Reply)>,
 }
 
@@ -62,16 +63,33 @@ impl Events {
         Ok(Stored::New(self.last_sequence))
     }
 
-    /// False when its id was there already.
-    pub(crate) fn publish_dead_letter(&mut self, letter: &DeadLetterRecord) -> bool {
+    pub(crate) fn copied(&self, partition: Partition) -> Copied {
+        let of_partition = |letter: &DeadLetterRecord| letter.at.partition == partition;
+        let last = self.dead_letters.iter().rposition(of_partition);
+        Copied {
+            sequence: last.map_or(0, |place| place as u64 + 1),
+            at: last.map(|place| self.dead_letters[place].at),
+        }
+    }
+
+    pub(crate) fn publish_dead_letter(
+        &mut self,
+        letter: &DeadLetterRecord,
+        after: u64,
+    ) -> Result<Stored, PublishError> {
         self.recent_dead
-            .retain(|_, since| since.elapsed() < DUPLICATE_WINDOW);
-        let id = letter.at.to_string();
-        if self.recent_dead.insert(id, Instant::now()).is_some() {
-            return false;
+            .retain(|_, (_, since)| since.elapsed() < DUPLICATE_WINDOW);
+        if let Some((sequence, _)) = self.recent_dead.get(&letter.at) {
+            return Ok(Stored::Duplicate(*sequence));
+        }
+        if self.copied(letter.at.partition).sequence != after {
+            return Err(PublishError::WrongLast);
         }
         self.dead_letters.push(letter.clone());
-        true
+        let sequence = self.dead_letters.len() as u64;
+        self.recent_dead
+            .insert(letter.at, (sequence, Instant::now()));
+        Ok(Stored::New(sequence))
     }
 
     /// An operator purges EVENTS; ids are forgotten with the records.

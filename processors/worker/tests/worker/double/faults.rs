@@ -18,6 +18,8 @@ pub(crate) enum Point {
     LastCommit,
     CommitAfter,
     Journal,
+    DeadLettersAfter,
+    RecordCopied,
     Begin,
     Load,
     Write,
@@ -29,13 +31,14 @@ pub(crate) enum Point {
     Next,
     LastPublished,
     Publish,
+    Copied,
     PublishDeadLetter,
     Reply,
     Acknowledge,
 }
 
 impl Point {
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::Ledgers,
         Self::TakeOver,
         Self::BindStream,
@@ -46,6 +49,8 @@ impl Point {
         Self::LastCommit,
         Self::CommitAfter,
         Self::Journal,
+        Self::DeadLettersAfter,
+        Self::RecordCopied,
         Self::Begin,
         Self::Load,
         Self::Write,
@@ -57,6 +62,7 @@ impl Point {
         Self::Next,
         Self::LastPublished,
         Self::Publish,
+        Self::Copied,
         Self::PublishDeadLetter,
         Self::Reply,
         Self::Acknowledge,

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::RngExt as _;
 use schemas::{Partition, Timestamp};
 use streams::{
-    DeadLetterRecord, EventRecord, PublishError, Published, ReadError, Record, Reply, ReplyTo,
-    StreamIdentity,
+    Copied, DeadLetterRecord, EventRecord, PublishError, Published, ReadError, Record, Reply,
+    ReplyTo, StreamIdentity,
 };
 use worker::Error;
 use worker::simulation::{Feed as FeedSeam, Log as Seam};
@@ -119,7 +120,7 @@ impl Seam for Log {
             let world = &mut *world;
             if world.faults.strikes(&mut world.chance, 80) {
                 world.seen.count("publications to a full EVENTS");
-                return Err(PublishError::Full);
+                return Err(PublishError::Full(streams::EVENTS));
             }
             let stored = world.events.publish(record, after);
             Ok(match stored {
@@ -138,15 +139,40 @@ impl Seam for Log {
         self.process.call(Point::Publish, failed, effect).await
     }
 
-    async fn publish_dead_letter(&self, letter: &DeadLetterRecord) -> Result<(), Error> {
-        self.ask(Point::PublishDeadLetter, |world| {
-            if !world.events.publish_dead_letter(letter) {
-                world
-                    .seen
-                    .count("second copies of a dead letter recognised");
+    async fn dead_letters_copied(&self, partition: Partition) -> Result<Copied, Error> {
+        self.ask(Point::Copied, |world| world.events.copied(partition))
+            .await
+    }
+
+    async fn publish_dead_letter(
+        &self,
+        letter: &DeadLetterRecord,
+        after: u64,
+    ) -> Result<u64, PublishError> {
+        let effect = async {
+            let mut world = self.process.world.lock();
+            let world = &mut *world;
+            if world.faults.strikes(&mut world.chance, 80) {
+                world.seen.count("publications to a full DLQ");
+                return Err(PublishError::Full(streams::DLQ));
             }
-        })
-        .await
+            match world.events.publish_dead_letter(letter, after) {
+                Ok(Stored::New(sequence)) => Ok(sequence),
+                Ok(Stored::Duplicate(sequence)) => {
+                    world
+                        .seen
+                        .count("second copies of a dead letter recognised");
+                    Ok(sequence)
+                }
+                Err(error) => {
+                    world.seen.count("dead letters behind another record");
+                    Err(error)
+                }
+            }
+        };
+        let failed = |why: &'static str| PublishError::Unavailable(why.into());
+        let point = Point::PublishDeadLetter;
+        self.process.call(point, failed, effect).await
     }
 
     async fn reply(&self, to: &ReplyTo, reply: Reply) -> Result<(), Error> {
@@ -205,6 +231,8 @@ impl Feed {
             schema: stored.record.schema,
             id: stored.record.id,
             reply_to: stored.record.reply_to,
+            headers: Bytes::new(),
+            unreadable: None,
             pending: delivery.pending,
         }))
     }

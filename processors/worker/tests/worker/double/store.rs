@@ -88,6 +88,7 @@ impl World {
             applied: row.applied,
             applied_at: row.applied_at,
             published: row.published,
+            dlq_published: row.dlq_published,
             stopped: row.stopped.clone(),
         }
     }
@@ -199,11 +200,7 @@ impl Seam for Store {
         .await
     }
 
-    async fn journal(
-        &self,
-        partition: Partition,
-        commit: &CommitRow,
-    ) -> Result<(Vec<Event>, Vec<DeadLetterRecord>), Error> {
+    async fn journal(&self, partition: Partition, commit: &CommitRow) -> Result<Vec<Event>, Error> {
         let at = |position, line| LinePosition {
             partition,
             position,
@@ -211,12 +208,32 @@ impl Seam for Store {
         };
         let lines = at(commit.first_position, 0)..=at(commit.position, u32::MAX);
         self.read(Point::Journal, |world| {
-            let events = world.tables.outcomes.range(lines.clone());
-            let dead = world.tables.dead_letters.range(lines);
-            (
-                events.map(|(_, event)| event.clone()).collect(),
-                dead.map(|(_, letter)| letter.clone()).collect(),
-            )
+            let events = world.tables.outcomes.range(lines);
+            events.map(|(_, event)| event.clone()).collect()
+        })
+        .await
+    }
+
+    async fn dead_letters_after(
+        &self,
+        after: LinePosition,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterRecord>, Error> {
+        self.read(Point::DeadLettersAfter, |world| {
+            let later = world.tables.dead_letters.values();
+            later
+                .filter(|letter| letter.at.partition == after.partition && letter.at > after)
+                .take(limit)
+                .cloned()
+                .collect()
+        })
+        .await
+    }
+
+    async fn dead_letters_copied(&self, lease: Lease, position: Position) -> Result<(), Error> {
+        self.update(Point::RecordCopied, lease, |row, _| {
+            row.dlq_published = row.dlq_published.max(position);
+            true
         })
         .await
     }

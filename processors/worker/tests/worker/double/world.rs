@@ -34,6 +34,7 @@ pub(crate) struct PartitionRow {
     pub(crate) applied: Position,
     pub(crate) applied_at: Timestamp,
     pub(crate) published: Position,
+    pub(crate) dlq_published: Position,
     pub(crate) stopped: Option<String>,
 }
 
@@ -86,6 +87,7 @@ impl Shared {
             applied: Position::default(),
             applied_at: Timestamp::default(),
             published: Position::default(),
+            dlq_published: Position::default(),
             stopped: None,
         };
         let tables = Tables {

@@ -96,10 +96,12 @@ impl Real {
     pub(super) async fn start() -> Self {
         let servers = Servers::start(PARTITIONS).await;
         let jetstream = servers.jetstream();
-        let events = jetstream.get_stream(streams::EVENTS).await.unwrap();
-        let mut config = events.cached_info().config.clone();
-        config.duplicate_window = Duration::from_millis(500);
-        jetstream.update_stream(config).await.unwrap();
+        for name in [streams::EVENTS, streams::DLQ] {
+            let stream = jetstream.get_stream(name).await.unwrap();
+            let mut config = stream.cached_info().config.clone();
+            config.duplicate_window = Duration::from_millis(500);
+            jetstream.update_stream(config).await.unwrap();
+        }
         servers
             .execute("ALTER TABLE transfers ADD CHECK (description <> 'poison')")
             .await;

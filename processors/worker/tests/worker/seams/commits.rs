@@ -64,6 +64,7 @@ pub(super) fn dead_letter(batch: &Batch, body: &'static [u8], named: bool) -> De
         reason: "json_malformed".to_owned(),
         detail: "no JSON: \u{fffd}".to_owned(),
         body: Bytes::from_static(body),
+        headers: Bytes::from_static(b"NATS/1.0\r\n\xff\r\n\r\n"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use schemas::{Encoder, LinePosition, Partition, Position, Timestamp};
-use streams::{DeadLetterRecord, EventRecord, PublishError, ReadError};
+use streams::{Copied, DeadLetterRecord, EventRecord, PublishError, ReadError};
 use tokio::time::timeout;
 use worker::simulation::{Feed as _, Log};
 
@@ -22,7 +22,7 @@ super::contract! {
     a_commit_is_published_behind_the_one_before;
     a_second_copy_is_never_stored_however_late;
     an_emptied_stream_has_no_last_commit;
-    a_dead_letter_is_published_once_within_the_duplicate_window;
+    a_dead_letter_is_copied_once_and_in_order;
 }
 
 async fn records_of_a_partition_come_in_order_from_where_they_are_asked_for(bench: impl Bench) {
@@ -142,11 +142,11 @@ async fn an_emptied_stream_has_no_last_commit(bench: impl Bench) {
     assert!(log.publish(&event_record(FIRST, 2), 0).await.unwrap() > first);
 }
 
-async fn a_dead_letter_is_published_once_within_the_duplicate_window(bench: impl Bench) {
+async fn a_dead_letter_is_copied_once_and_in_order(bench: impl Bench) {
     let log = bench.log();
-    let letter = |line, body| DeadLetterRecord {
+    let letter = |partition, line, body| DeadLetterRecord {
         at: LinePosition {
-            partition: FIRST,
+            partition,
             position: Position::new(0, 7),
             line,
         },
@@ -156,17 +156,38 @@ async fn a_dead_letter_is_published_once_within_the_duplicate_window(bench: impl
         detail: "line\nbreak".to_owned(),
         body,
     };
-    for body in [&b"{"[..], b"{"] {
-        log.publish_dead_letter(&letter(0, Bytes::from_static(body)))
-            .await
-            .unwrap();
-    }
-    log.publish_dead_letter(&letter(1, Bytes::from_static(b"\xff\0")))
-        .await
-        .unwrap();
-    let cut = Bytes::from(vec![b'x'; log.payload_bytes_max() + 1]);
-    log.publish_dead_letter(&letter(2, cut)).await.unwrap();
-    assert_eq!(bench.dead_letters().await, 3);
+    let empty = Copied {
+        sequence: 0,
+        at: None,
+    };
+    assert_eq!(log.dead_letters_copied(FIRST).await.unwrap(), empty);
+    let first = letter(FIRST, 0, Bytes::from_static(b"{"));
+    let sequence = log.publish_dead_letter(&first, 0).await.unwrap();
+    // Recognised by its id for a while, then by what it expects to stand last.
+    let late = async {
+        loop {
+            match log.publish_dead_letter(&first, 0).await {
+                Ok(again) => assert_eq!(again, sequence),
+                Err(PublishError::WrongLast) => break,
+                Err(error) => panic!("{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(Duration::from_secs(200), late).await.unwrap();
+    let other = letter(SECOND, 9, Bytes::new());
+    log.publish_dead_letter(&other, 0).await.unwrap();
+    let second = letter(FIRST, 1, Bytes::from_static(b"\xff\0"));
+    let sequence = log.publish_dead_letter(&second, sequence).await.unwrap();
+    let long = Bytes::from(vec![b'x'; log.payload_bytes_max() + 1]);
+    let cut = letter(FIRST, 2, long);
+    let sequence = log.publish_dead_letter(&cut, sequence).await.unwrap();
+    let copied = Copied {
+        sequence,
+        at: Some(cut.at),
+    };
+    assert_eq!(log.dead_letters_copied(FIRST).await.unwrap(), copied);
+    assert_eq!(bench.dead_letters().await, 4);
 }
 
 async fn is_wrong_last<L: Log>(log: &L, record: &EventRecord, after: u64) -> bool {

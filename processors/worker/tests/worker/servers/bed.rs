@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, consumer::PullConsumer};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use stack::testing;
+use stack::testing::{self, Proxy};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -26,7 +26,7 @@ pub(crate) struct Servers {
     pub(crate) log: streams::Log,
     pub(crate) client: async_nats::Client,
     /// Stopped when dropped.
-    _nats: stack::Nats,
+    nats: stack::Nats,
 }
 
 impl Servers {
@@ -38,14 +38,13 @@ impl Servers {
             ..options
         })
         .await;
-        let client = streams::connect(&nats.url(), "test").await.unwrap();
+        let connection = streams::connect(&nats.url(), "test").await.unwrap();
+        let client = connection.client();
         let settings = streams::Settings {
             partitions,
             ..streams::Settings::default()
         };
-        let log = streams::Log::create(client.clone(), &settings)
-            .await
-            .unwrap();
+        let log = streams::Log::create(connection, &settings).await.unwrap();
         let admin = pool(options.clone()).await;
         sqlx::query("INSERT INTO ledgers (name) VALUES ($1)")
             .bind(LEDGER)
@@ -62,7 +61,7 @@ impl Servers {
             admin,
             log,
             client,
-            _nats: nats,
+            nats,
         }
     }
 
@@ -75,8 +74,13 @@ impl Servers {
 
     /// Starts the role; [`Role::stop`] gives its partitions back.
     pub(crate) fn process(&self, config: Config) -> Role {
+        self.process_over(self.log.clone(), config)
+    }
+
+    /// The same, over a connection to the log of its own.
+    pub(crate) fn process_over(&self, log: streams::Log, config: Config) -> Role {
         let connections = Connections {
-            log: self.log.clone(),
+            log,
             database: self.pool.clone(),
         };
         let shutdown = CancellationToken::new();
@@ -94,6 +98,21 @@ impl Servers {
         let subject = format!("sluice.cmd.{partition}");
         let acknowledged = self.jetstream().publish(subject, record).await.unwrap();
         acknowledged.await.unwrap().sequence
+    }
+
+    /// With user and password.
+    pub(crate) fn url(&self) -> String {
+        self.nats.url()
+    }
+
+    /// A proxy in front of nats-server, and the log through it.
+    pub(crate) async fn proxy(&self) -> (Proxy, streams::Log) {
+        let url = self.url();
+        let (login, address) = url.split_once('@').unwrap();
+        let proxy = Proxy::start(address.to_owned()).await.unwrap();
+        let url = format!("{login}@{}", proxy.address());
+        let connection = streams::connect(&url, "through a proxy").await.unwrap();
+        (proxy, streams::Log::open(connection).await.unwrap())
     }
 
     pub(crate) fn jetstream(&self) -> jetstream::Context {

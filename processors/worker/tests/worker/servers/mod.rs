@@ -1,10 +1,14 @@
 //! Real servers, and what only they can show.
 
+mod adopt;
 mod bed;
 mod blocked;
+mod dlq;
 mod held;
+mod hostile;
 mod locks;
 mod plans;
 mod poison;
+mod unreachable;
 
 pub(crate) use bed::{LEDGER, Servers};

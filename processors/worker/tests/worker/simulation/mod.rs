@@ -80,6 +80,7 @@ fn everything_happened(seen: &Seen) {
         "publications behind another record",
         "second copies of a commit recognised",
         "second copies of a dead letter recognised",
+        "publications to a full DLQ",
         "purges of EVENTS",
         "poisonous commands buried",
         "undecodable commands buried",

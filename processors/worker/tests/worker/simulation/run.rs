@@ -193,5 +193,10 @@ fn is_drained(world: &Shared, partition: Partition) -> bool {
         .next()
         .is_none();
     let published = world.events.last(partition).map(|last| last.position);
-    all_applied && published == Some(applied)
+    let all_copied = world.events.copied(partition).at
+        == (world.tables.dead_letters.keys())
+            .filter(|at| at.partition == partition)
+            .max()
+            .copied();
+    all_applied && published == Some(applied) && all_copied
 }
