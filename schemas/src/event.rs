@@ -131,7 +131,8 @@ impl Outcome {
         }
     }
 
-    fn subject(&self) -> Option<String> {
+    /// Id of the transfer or account that it is about; a dead letter names none.
+    pub fn subject(&self) -> Option<String> {
         match self {
             Self::Posted(transfer) | Self::Refused(transfer) => Some(transfer.id.to_string()),
             Self::Replayed(replayed) => Some(replayed.transfer.id.to_string()),
