@@ -25,3 +25,24 @@ pub fn session_options(options: PgConnectOptions, limits: &Limits) -> PgConnectO
         ("jit", "off".to_owned()),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_ends_before_its_client_gives_up() {
+        for (patience, ends) in [(3000, "2900ms"), (10_000, "9900ms")] {
+            let limits = Limits {
+                database_time_max: Duration::from_millis(patience),
+                ..Limits::default()
+            };
+            let options = session_options(PgConnectOptions::new_without_pgpass(), &limits);
+            let said = options.get_options().unwrap_or_default();
+            assert!(
+                said.contains(&format!("statement_timeout={ends}")),
+                "{said}"
+            );
+        }
+    }
+}
