@@ -26,6 +26,7 @@ mod respond;
 mod routes;
 mod scope;
 mod server;
+mod session;
 mod store;
 mod submission;
 mod usage;
@@ -44,6 +45,7 @@ pub use config::{Config, Limits};
 pub use error::Error;
 pub use routes::openapi;
 pub use scope::Scope;
+pub use session::{SESSIONS_MAX, session_options};
 
 use api::Api;
 use append::{Appender, Waiting};
