@@ -165,10 +165,9 @@ async fn a_conflict_or_a_dead_letter_is_a_422() {
     waited(dead).await.expect_problem(422, "dead_lettered");
 }
 
-type Decide<'a> = &'a dyn Fn(&Value) -> Outcome;
-
 #[tokio::test]
 async fn a_reply_about_another_transfer_is_not_believed() {
+    type Decide<'a> = &'a dyn Fn(&Value) -> Outcome;
     let another = |command: &Value| {
         Outcome::Decided(Transfer {
             id: TransferId::from_bytes([1; 16]),
