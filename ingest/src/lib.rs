@@ -14,6 +14,7 @@ mod config;
 mod error;
 mod exchange;
 mod keyring;
+mod lives;
 pub mod metrics;
 mod pace;
 mod page;
@@ -50,6 +51,7 @@ use append::{Appender, Waiting};
 use batches::BatchMemory;
 use exchange::Exchange;
 use keyring::Keyring;
+use lives::Lives;
 use progress::Progress;
 use replays::Replays;
 use store::Store;
@@ -79,7 +81,10 @@ pub async fn run(
     let limits = config.limits;
     metrics::limits(&limits);
     let store = Arc::new(Store::new(connections.database, limits.database_time_max));
-    let keyring = Arc::new(Keyring::load(Arc::clone(&store), limits.key_grace).await?);
+    let lives = Arc::new(Lives::new(Arc::clone(&store)));
+    let keyring = Keyring::load(Arc::clone(&store), Arc::clone(&lives), limits.key_grace);
+    let keyring = Arc::new(keyring.await?);
+    lives.look(&connections.log).await;
     let (listener, address) = listen(config.listen)?;
 
     let mut tasks = JoinSet::new();
@@ -89,7 +94,7 @@ pub async fn run(
         &connections.log,
         replies.to(),
         &waiting,
-        &keyring,
+        &lives,
         &limits,
         &mut tasks,
     );
@@ -97,10 +102,13 @@ pub async fn run(
     tasks.spawn(Arc::clone(&keyring).keep_fresh(limits.key_refresh));
     let progress = Progress::new(Arc::clone(&store));
     tasks.spawn(Arc::clone(&progress).watch());
+    let (watched, log) = (Arc::clone(&lives), connections.log.clone());
+    tasks.spawn(async move { watched.watch(&log).await });
     tasks.spawn(usage::watch(connections.log, limits.usage_refresh));
     let api = Arc::new(Api {
         appender,
         replays: Arc::new(Replays::new(limits.replays_max)),
+        lives,
         keyring,
         store,
         progress,
