@@ -118,7 +118,7 @@ async fn append_openings(log: &Log, count: u32) -> anyhow::Result<()> {
         let id = account(number);
         let partition = partition_of(&AccountId::parse(&id)?, log.partitions());
         lines[usize::from(partition.0)].push(format!(
-            "{{\"command\":\"open_account\",\"ledger\":\"{LEDGER}\",\"id\":\"{id}\",\"currency\":\"USD\"}}\n"
+            "{{\"command\":\"open_account\",\"ledger\":\"{LEDGER}\",\"id\":\"{id}\",\"currency\":\"USD\",\"actor\":\"sluice\"}}\n"
         ));
     }
     let mut records = Vec::new();
@@ -130,7 +130,6 @@ async fn append_openings(log: &Log, count: u32) -> anyhow::Result<()> {
                 count: u32::try_from(chunk.len()).context("lines of a record")?,
                 body: Bytes::from(chunk.concat()),
                 reply_to: None,
-                traceparent: None,
             });
         }
     }

@@ -14,6 +14,7 @@ use crate::api::Api;
 use crate::append::{Manner, Outcomes, WhenFull};
 use crate::keyring::Ledger;
 use crate::problem::Problem;
+use crate::request::Asked;
 use crate::respond;
 use crate::submission::now;
 
@@ -36,18 +37,19 @@ pub(crate) async fn change(
     ledger: &Ledger,
     id: AccountId,
     change: AccountChange,
-    traceparent: Option<String>,
+    asked: Asked,
 ) -> Result<Response, Problem> {
     let until = Instant::now() + api.limits.account_wait;
     let command = Command {
         ledger: ledger.name.clone(),
         accepted_at: Some(now()),
+        actor: Some(asked.actor),
+        traceparent: asked.traceparent,
         order: Order::Account(id, change),
     };
     let manner = Manner {
         outcomes: Outcomes::Wanted,
         when_full: WhenFull::Refuse,
-        traceparent,
     };
     let mut receipt = api.appender.enqueue(&command, manner).await?;
     let at = receipt.logged().await?;
@@ -108,7 +110,7 @@ fn decided(outcome: Outcome, at: LinePosition) -> Result<Response, Problem> {
         | Outcome::AccountUnchanged(account) => Ok(respond::json(StatusCode::OK, &account)),
         Outcome::AccountRefused(refused) => Err(Problem::account_refused(refused)),
         Outcome::DeadLettered(dead) => Err(Problem::dead_lettered(&dead)),
-        Outcome::Posted(_) | Outcome::Refused(_) | Outcome::Replayed(_) | Outcome::KeyReused(_) => {
+        Outcome::Decided(_) | Outcome::Replayed(_) | Outcome::KeyReused(_) => {
             tracing::error!(%at, "a reply tells of a transfer where an account was asked for");
             Err(Problem::unavailable(
                 "outcome_unknown",

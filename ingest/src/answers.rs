@@ -6,7 +6,11 @@
 use std::collections::HashMap;
 
 use journal::TransferRow;
-use schemas::{DeadLettered, LinePosition, Outcome, Transfer, TransferId};
+use schemas::{
+    DeadLettered, LinePosition, Outcome, PendingTransfer, Transfer, TransferId, TransferOrder,
+    TransferStatus,
+};
+use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -26,10 +30,41 @@ pub(crate) struct Placed {
     pub(crate) reply: Option<oneshot::Receiver<Decided>>,
 }
 
+/// A transfer as its client hears of it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Told {
+    Decided(Transfer),
+    Pending(PendingTransfer),
+}
+
+impl Told {
+    pub(crate) fn id(&self) -> TransferId {
+        match self {
+            Self::Decided(transfer) => transfer.id,
+            Self::Pending(transfer) => transfer.id,
+        }
+    }
+
+    pub(crate) fn order(&self) -> &TransferOrder {
+        match self {
+            Self::Decided(transfer) => &transfer.order,
+            Self::Pending(transfer) => &transfer.order,
+        }
+    }
+
+    pub(crate) fn status(&self) -> TransferStatus {
+        match self {
+            Self::Decided(transfer) => transfer.status(),
+            Self::Pending(_) => TransferStatus::Pending,
+        }
+    }
+}
+
 /// What the client hears about its transfer: as it was decided, or still pending.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) transfer: Transfer,
+    pub(crate) transfer: Told,
     pub(crate) at: LinePosition,
     pub(crate) is_replay: bool,
 }
@@ -171,7 +206,7 @@ impl Slot {
             Self::Open(placed) => Ok(Answer {
                 at: placed.at,
                 is_replay: placed.is_replay,
-                transfer: placed.request.pending(placed.at),
+                transfer: Told::Pending(placed.request.pending(placed.at)),
             }),
         }
     }
@@ -182,15 +217,13 @@ impl Placed {
     fn decided(&self, outcome: Outcome) -> Option<Answered> {
         let answer = |transfer, is_replay| {
             Ok(Answer {
-                transfer,
+                transfer: Told::Decided(transfer),
                 at: self.at,
                 is_replay,
             })
         };
         match outcome {
-            Outcome::Posted(transfer) | Outcome::Refused(transfer) => {
-                Some(answer(transfer, self.is_replay))
-            }
+            Outcome::Decided(transfer) => Some(answer(transfer, self.is_replay)),
             Outcome::Replayed(replayed) => Some(answer(replayed.transfer, true)),
             Outcome::KeyReused(reused) => Some(Err(Problem::key_reused(reused))),
             Outcome::DeadLettered(dead) => Some(Err(Problem::dead_lettered(&dead))),
@@ -211,7 +244,7 @@ impl Placed {
     fn stored(&self, row: TransferRow) -> Answered {
         let is_ours = row.at() == self.at;
         Ok(Answer {
-            transfer: self.request.confirm(row.transfer)?,
+            transfer: Told::Decided(self.request.confirm(row.transfer)?),
             at: self.at,
             is_replay: self.is_replay || !is_ours,
         })

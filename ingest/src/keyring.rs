@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use journal::Ledgers;
-use schemas::{LedgerName, Units};
+use schemas::{KeyId, LedgerName, Units};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -35,6 +35,7 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
+    pub(crate) id: KeyId,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) scope: Scope,
 }
@@ -169,6 +170,7 @@ impl Snapshot {
             .collect();
         let keys = keys.into_iter().filter_map(|row| {
             let key = Key {
+                id: KeyId::parse(&row.id).ok()?,
                 ledger: Arc::clone(ledgers.get(&row.ledger)?),
                 scope: Scope::parse(&row.scope)?,
             };

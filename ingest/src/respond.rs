@@ -6,10 +6,10 @@
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use schemas::{LinePosition, Transfer, TransferStatus};
+use schemas::LinePosition;
 use serde::Serialize;
 
-use crate::answers::Answer;
+use crate::answers::{Answer, Told};
 use crate::api::Api;
 use crate::request::Wait;
 
@@ -34,24 +34,22 @@ pub(crate) fn of_type(kind: &'static str, status: StatusCode, body: impl Into<Bo
 
 /// 200 once it is decided, else 202.
 pub(crate) fn transfer(api: &Api, answer: &Answer, wait: Option<Wait>) -> Response {
-    let mut response = if is_decided(&answer.transfer) {
-        json(StatusCode::OK, &answer.transfer)
-    } else {
-        let mut response = json(StatusCode::ACCEPTED, &answer.transfer);
-        accepted(api, &mut response);
-        let (
-            id,
-            LinePosition {
+    let mut response = match &answer.transfer {
+        Told::Decided(transfer) => json(StatusCode::OK, transfer),
+        Told::Pending(transfer) => {
+            let mut response = json(StatusCode::ACCEPTED, transfer);
+            accepted(api, &mut response);
+            let LinePosition {
                 partition,
                 position,
                 ..
-            },
-        ) = (answer.transfer.id, answer.at);
-        let location = format!("/v1/transfers/{id}?at={partition}.{position}");
-        response
-            .headers_mut()
-            .insert(header::LOCATION, text(location));
-        response
+            } = answer.at;
+            let location = format!("/v1/transfers/{}?at={partition}.{position}", transfer.id);
+            response
+                .headers_mut()
+                .insert(header::LOCATION, text(location));
+            response
+        }
     };
     if answer.is_replay {
         response
@@ -60,13 +58,6 @@ pub(crate) fn transfer(api: &Api, answer: &Answer, wait: Option<Wait>) -> Respon
     }
     waited(&mut response, wait);
     response
-}
-
-pub(crate) fn is_decided(transfer: &Transfer) -> bool {
-    match transfer.status {
-        TransferStatus::Pending => false,
-        TransferStatus::Posted | TransferStatus::Refused => true,
-    }
 }
 
 /// Says so where an acknowledgement is not on disk.

@@ -6,8 +6,8 @@
 use std::time::SystemTime;
 
 use schemas::{
-    Command, KeyReused, LinePosition, Money, Order, Timestamp, Transfer, TransferId, TransferOrder,
-    TransferStatus,
+    Command, KeyReused, LinePosition, Order, PendingTransfer, Timestamp, Transfer, TransferId,
+    TransferOrder,
 };
 use tokio::sync::oneshot;
 
@@ -17,6 +17,7 @@ use crate::append::{AppendFailed, Manner, Receipt};
 use crate::keyring::Ledger;
 use crate::problem::Problem;
 use crate::replays::{Claim, Fingerprint, Known, Seen};
+use crate::request::Asked;
 use crate::store::Unavailable;
 
 /// A transfer that was asked for.
@@ -55,6 +56,7 @@ pub(crate) async fn submit(
     api: &Api,
     ledger: &Ledger,
     order: TransferOrder,
+    asked: Asked,
     manner: Manner,
 ) -> Result<Submission, Problem> {
     let request = Request {
@@ -70,7 +72,7 @@ pub(crate) async fn submit(
     let progress = match claimed {
         Seen::Logged(known) => Progress::Logged(known),
         Seen::UnderWay(joined) => Progress::Joined(joined),
-        Seen::New(claim) => match enqueue(api, ledger, &request, manner).await {
+        Seen::New(claim) => match enqueue(api, ledger, &request, asked, manner).await {
             Ok(receipt) => Progress::Queued(receipt, Some(claim)),
             Err(failed) => {
                 claim.settle(Err(failed));
@@ -84,7 +86,7 @@ pub(crate) async fn submit(
                 Progress::Logged(request.known(at, transfer.accepted_at))
             }
             Ok(None) | Err(Unavailable) => {
-                Progress::Queued(enqueue(api, ledger, &request, manner).await?, None)
+                Progress::Queued(enqueue(api, ledger, &request, asked, manner).await?, None)
             }
         },
     };
@@ -95,11 +97,14 @@ async fn enqueue(
     api: &Api,
     ledger: &Ledger,
     request: &Request,
+    asked: Asked,
     manner: Manner,
 ) -> Result<Receipt, AppendFailed> {
     let command = Command {
         ledger: ledger.name.clone(),
         accepted_at: Some(request.accepted_at),
+        actor: Some(asked.actor),
+        traceparent: asked.traceparent,
         order: Order::Transfer(request.order.clone()),
     };
     api.appender.enqueue(&command, manner).await
@@ -156,7 +161,7 @@ impl Request {
     /// # Errors
     /// When the key belongs to another request.
     pub(crate) fn confirm(&self, stored: Transfer) -> Result<Transfer, Problem> {
-        let differs = stored.order().differs(&self.order);
+        let differs = stored.order.differs(&self.order);
         if differs.is_empty() {
             return Ok(stored);
         }
@@ -167,40 +172,13 @@ impl Request {
     }
 
     /// The transfer while nobody has decided.
-    pub(crate) fn pending(self, at: LinePosition) -> Transfer {
-        let TransferOrder {
-            idempotency_key,
-            debit_account,
-            credit_account,
-            amount,
-            currency,
-            exponent,
-            description,
-            metadata,
-        } = self.order;
-        Transfer {
+    pub(crate) fn pending(self, at: LinePosition) -> PendingTransfer {
+        PendingTransfer {
             id: self.id,
-            status: TransferStatus::Pending,
-            reason: None,
-            detail: None,
-            debit_account,
-            credit_account,
-            amount: Money {
-                minor: amount.minor(),
-                exponent,
-            },
-            currency,
-            description,
-            metadata,
-            idempotency_key,
+            order: self.order,
             accepted_at: self.accepted_at,
-            decided_at: None,
             partition: at.partition,
             position: at.position,
-            debit_version: None,
-            credit_version: None,
-            debit_balance_after: None,
-            credit_balance_after: None,
         }
     }
 }

@@ -3,7 +3,10 @@
 //! Invariant: rows are only inserted, and as many as were decided. The commit comes last: its serial is drawn then,
 //! while every account that it touches is locked.
 
-use schemas::{Event, EventData, Metadata, Outcome, RefusalReason, Timestamp, Transfer};
+use schemas::{
+    Actor, After, Encoder, Event, EventData, Funds, Metadata, Outcome, Seen, Timestamp, Transfer,
+    TransferId, TransferOrder, Verdict,
+};
 use sqlx::PgConnection;
 use sqlx::types::Uuid;
 use streams::EventRecord;
@@ -11,13 +14,26 @@ use streams::EventRecord;
 use crate::DeadLetter;
 use crate::columns::{line_number, partition_number};
 
+/// One outcome and what only its row tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// Number of the ledger; `None` for a dead letter that names none.
+    pub ledger: Option<i32>,
+    pub event: Event,
+    /// The command's line, where it cannot be made again from the row: not for transfers, which carry all of it, nor
+    /// for replays, which repeat one.
+    pub command: Option<Box<str>>,
+}
+
 /// A commit with everything that the journal keeps of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
     pub epoch: i64,
     pub decided_at: Timestamp,
-    /// In the order of the log, dead letters among them; with the number of the ledger.
-    pub events: &'a [(Option<i32>, Event)],
+    /// Version of the core that decided.
+    pub rules: i16,
+    /// In the order of the log, dead letters among them.
+    pub events: &'a [Decided],
     pub dead: &'a [DeadLetter],
     pub record: &'a EventRecord,
 }
@@ -53,143 +69,103 @@ async fn insert_transfers(
     connection: &mut PgConnection,
     entry: Entry<'_>,
 ) -> Result<(), AppendError> {
-    let decided = decided_transfers(entry);
-    if decided.is_empty() {
+    let rows = first_decisions(entry);
+    if rows.is_empty() {
         return Ok(());
     }
-    let count = decided.len();
-    let text = |get: fn(&Transfer) -> Option<&str>| -> Vec<Option<&str>> {
-        decided
-            .iter()
-            .map(|(_, _, transfer)| get(transfer))
-            .collect()
-    };
-    let number64 = |get: fn(&Transfer) -> Option<i64>| -> Vec<Option<i64>> {
-        decided
-            .iter()
-            .map(|(_, _, transfer)| get(transfer))
-            .collect()
-    };
     let inserted = sqlx::query(INSERT_TRANSFERS)
         .bind(partition_number(entry.record.partition))
-        .bind(
-            decided
-                .iter()
-                .map(|(_, _, t)| Uuid::from_bytes(t.id.to_bytes()))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            decided
-                .iter()
-                .map(|(ledger, _, _)| *ledger)
-                .collect::<Vec<_>>(),
-        )
-        .bind(number64(|t| Some(t.position.number())))
-        .bind(
-            decided
-                .iter()
-                .map(|(_, number, _)| line_number(*number))
-                .collect::<Vec<_>>(),
-        )
-        .bind(text(|t| t.reason.map(RefusalReason::as_str)))
-        .bind(text(|t| t.detail.as_deref()))
-        .bind(text(|t| Some(t.debit_account.as_str())))
-        .bind(text(|t| Some(t.credit_account.as_str())))
-        .bind(number64(|t| Some(t.amount.minor)))
-        .bind(
-            decided
-                .iter()
-                .map(|(_, _, t)| i16::from(t.amount.exponent))
-                .collect::<Vec<_>>(),
-        )
-        .bind(text(|t| Some(t.currency.as_str())))
-        .bind(text(|t| t.description.as_deref()))
-        .bind(text(|t| t.metadata.as_ref().map(Metadata::as_str)))
-        .bind(text(|t| Some(t.idempotency_key.as_str())))
-        .bind(number64(|t| Some(t.accepted_at.nanoseconds())))
-        .bind(number64(|t| t.decided_at.map(Timestamp::nanoseconds)))
-        .bind(number64(|t| t.debit_version))
-        .bind(number64(|t| t.credit_version))
-        .bind(number64(|t| t.debit_balance_after.map(|money| money.minor)))
-        .bind(number64(|t| {
-            t.credit_balance_after.map(|money| money.minor)
+        .bind(column(&rows, |row| uuid(row.transfer.id)))
+        .bind(column(&rows, |row| row.ledger))
+        .bind(column(&rows, |row| row.transfer.position.number()))
+        .bind(column(&rows, |row| line_number(row.line)))
+        .bind(column(&rows, |row| {
+            row.transfer
+                .refusal()
+                .map(|refusal| refusal.reason.as_str())
         }))
+        .bind(column(&rows, |row| {
+            row.transfer
+                .refusal()
+                .map(|refusal| refusal.detail.as_str())
+        }))
+        .bind(column(&rows, |row| row.order().debit_account.as_str()))
+        .bind(column(&rows, |row| row.order().credit_account.as_str()))
+        .bind(column(&rows, |row| row.order().amount.minor()))
+        .bind(column(&rows, |row| i16::from(row.order().exponent)))
+        .bind(column(&rows, |row| row.order().currency.as_str()))
+        .bind(column(&rows, |row| row.order().description.as_deref()))
+        .bind(column(&rows, |row| {
+            row.order().metadata.as_ref().map(Metadata::as_str)
+        }))
+        .bind(column(&rows, |row| row.order().idempotency_key.as_str()))
+        .bind(column(&rows, |row| row.transfer.accepted_at.nanoseconds()))
+        .bind(column(&rows, |row| row.transfer.decided_at.nanoseconds()))
+        .bind(column(&rows, |row| row.debit().map(|after| after.version)))
+        .bind(column(&rows, |row| row.credit().map(|after| after.version)))
+        .bind(column(&rows, |row| row.debit().map(|after| after.balance)))
+        .bind(column(&rows, |row| row.credit().map(|after| after.balance)))
+        .bind(column(&rows, |row| {
+            row.funds_seen().map(|funds| funds.balance)
+        }))
+        .bind(column(&rows, |row| row.seen().map(|seen| seen.version)))
+        .bind(column(&rows, |row| row.funds_seen()?.min_balance))
+        .bind(column(&rows, |row| text(row.transfer.actor.as_ref())))
         .execute(&mut *connection)
         .await
         .map_err(failed("inserting transfers"))?;
-    expect_rows(inserted.rows_affected(), count, "transfers")
+    expect_rows(inserted.rows_affected(), rows.len(), "transfers")
 }
 
 async fn insert_outcomes(
     connection: &mut PgConnection,
     entry: Entry<'_>,
 ) -> Result<(), AppendError> {
-    let others: Vec<_> = entry
+    let rows: Vec<&Decided> = entry
         .events
         .iter()
-        .filter(|(_, event)| {
-            !matches!(
-                event.outcome,
-                Outcome::Posted(_) | Outcome::Refused(_) | Outcome::DeadLettered(_)
-            )
+        .filter(|decided| {
+            let outcome = &decided.event.outcome;
+            !matches!(outcome, Outcome::Decided(_) | Outcome::DeadLettered(_))
         })
         .collect();
-    if others.is_empty() {
+    if rows.is_empty() {
         return Ok(());
-    }
-    let (mut replayed, mut data) = (Vec::new(), Vec::new());
-    for (_, event) in &others {
-        match &event.outcome {
-            Outcome::Replayed(replay) => {
-                replayed.push(Some(Uuid::from_bytes(replay.transfer.id.to_bytes())));
-                data.push(None);
-            }
-            outcome => {
-                let json = serde_json::to_string(&EventData(outcome))
-                    .expect("strings and integers have a JSON text");
-                replayed.push(None);
-                data.push(Some(json));
-            }
-        }
     }
     let inserted = sqlx::query(INSERT_OUTCOMES)
         .bind(partition_number(entry.record.partition))
-        .bind(
-            others
-                .iter()
-                .map(|(_, event)| event.at.position.number())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            others
-                .iter()
-                .map(|(_, event)| line_number(event.at.line))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            others
-                .iter()
-                .map(|(ledger, _)| ledger.expect("a command has a ledger"))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            others
-                .iter()
-                .map(|(_, event)| event.decided_at.nanoseconds())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            others
-                .iter()
-                .map(|(_, event)| event.outcome.kind().as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(replayed)
-        .bind(data)
+        .bind(column(&rows, |row| row.event.at.position.number()))
+        .bind(column(&rows, |row| line_number(row.event.at.line)))
+        .bind(column(&rows, |row| {
+            row.ledger.expect("a command has a ledger")
+        }))
+        .bind(column(&rows, |row| row.event.decided_at.nanoseconds()))
+        .bind(column(&rows, |row| row.event.outcome.kind().as_str()))
+        .bind(column(&rows, |row| repeated(&row.event.outcome)))
+        .bind(column(&rows, |row| data(&row.event.outcome)))
+        .bind(column(&rows, |row| text(row.event.actor.as_ref())))
+        .bind(column(&rows, |row| row.command.as_deref()))
         .execute(&mut *connection)
         .await
         .map_err(failed("inserting outcomes"))?;
-    expect_rows(inserted.rows_affected(), others.len(), "outcomes")
+    expect_rows(inserted.rows_affected(), rows.len(), "outcomes")
+}
+
+/// The transfer that an outcome repeats; then its data is that transfer's row.
+fn repeated(outcome: &Outcome) -> Option<Uuid> {
+    match outcome {
+        Outcome::Replayed(replayed) => Some(uuid(replayed.transfer.id)),
+        _ => None,
+    }
+}
+
+/// The data of every other outcome: of no transfer, so that all encoders write the same.
+fn data(outcome: &Outcome) -> Option<String> {
+    if repeated(outcome).is_some() {
+        return None;
+    }
+    let json = serde_json::to_string(&EventData(outcome, Encoder::NEWEST));
+    Some(json.expect("strings and integers have a JSON text"))
 }
 
 async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), AppendError> {
@@ -204,8 +180,9 @@ async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), App
             .bind(letter.ledger.as_ref().map(|(number, _)| *number))
             .bind(letter.reason.as_str())
             .bind(letter.detail.as_str())
-            .bind(letter.transfer_id.map(|id| Uuid::from_bytes(id.to_bytes())))
+            .bind(letter.transfer_id.map(uuid))
             .bind(&letter.body[..])
+            .bind(letter.actor.to_string())
             .bind((!letter.headers.is_empty()).then_some(&letter.headers[..]))
             .execute(&mut *connection)
             .await
@@ -226,28 +203,80 @@ async fn insert_commit(connection: &mut PgConnection, entry: Entry<'_>) -> Resul
         .bind(record.encoder)
         .bind(&record.previous_hash[..])
         .bind(&record.hash[..])
+        .bind(entry.rules)
         .execute(&mut *connection)
         .await
         .map(drop)
         .map_err(failed("inserting the commit"))
 }
 
-/// First decisions with ledger and line. A key may reach two partitions at once: in one order, that of the ids, the
-/// two wait for each other instead of dying.
-fn decided_transfers(entry: Entry<'_>) -> Vec<(i32, u32, &Transfer)> {
+/// A row of `transfers` to be.
+struct FirstDecision<'a> {
+    ledger: i32,
+    line: u32,
+    transfer: &'a Transfer,
+}
+
+impl FirstDecision<'_> {
+    fn order(&self) -> &TransferOrder {
+        &self.transfer.order
+    }
+
+    fn debit(&self) -> Option<After> {
+        match self.transfer.verdict {
+            Verdict::Posted { debit, .. } => Some(debit),
+            Verdict::Refused { .. } => None,
+        }
+    }
+
+    fn credit(&self) -> Option<After> {
+        match self.transfer.verdict {
+            Verdict::Posted { credit, .. } => Some(credit),
+            Verdict::Refused { .. } => None,
+        }
+    }
+
+    fn seen(&self) -> Option<Seen> {
+        match self.transfer.verdict {
+            Verdict::Posted { .. } => None,
+            Verdict::Refused { seen, .. } => seen,
+        }
+    }
+
+    fn funds_seen(&self) -> Option<Funds> {
+        self.seen()?.funds
+    }
+}
+
+/// A key may reach two partitions at once: in one order, that of the ids, the two wait for each other instead of dying.
+fn first_decisions(entry: Entry<'_>) -> Vec<FirstDecision<'_>> {
     let mut decided: Vec<_> = entry
         .events
         .iter()
-        .filter_map(|(ledger, event)| match &event.outcome {
-            Outcome::Posted(transfer) | Outcome::Refused(transfer) => {
-                let ledger = ledger.expect("a transfer has a ledger");
-                Some((ledger, event.at.line, transfer))
-            }
+        .filter_map(|Decided { ledger, event, .. }| match &event.outcome {
+            Outcome::Decided(transfer) => Some(FirstDecision {
+                ledger: ledger.expect("a transfer has a ledger"),
+                line: event.at.line,
+                transfer,
+            }),
             _ => None,
         })
         .collect();
-    decided.sort_unstable_by_key(|(_, _, transfer)| transfer.id);
+    decided.sort_unstable_by_key(|row| row.transfer.id);
     decided
+}
+
+/// One value of every row.
+fn column<'r, R, V>(rows: &'r [R], get: impl Fn(&'r R) -> V) -> Vec<V> {
+    rows.iter().map(get).collect()
+}
+
+fn uuid(id: TransferId) -> Uuid {
+    Uuid::from_bytes(id.to_bytes())
+}
+
+fn text(actor: Option<&Actor>) -> Option<String> {
+    actor.map(Actor::to_string)
 }
 
 fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> AppendError {
@@ -268,22 +297,27 @@ fn expect_rows(written: u64, decided: usize, table: &'static str) -> Result<(), 
 const INSERT_TRANSFERS: &str = "
     INSERT INTO transfers (partition, id, ledger, position, line, reason, detail, debit_account, credit_account,
            amount, exponent, currency, description, metadata, idempotency_key, accepted_at, decided_at,
-           debit_version, credit_version, debit_balance_after, credit_balance_after)
+           debit_version, credit_version, debit_balance_after, credit_balance_after, balance_seen, version_seen,
+           min_balance_seen, actor)
     SELECT $1, *
       FROM unnest($2::uuid[], $3::int[], $4::bigint[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[],
            $10::bigint[], $11::smallint[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[],
-           $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[])";
+           $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[],
+           $24::bigint[], $25::text[])";
 
 const INSERT_OUTCOMES: &str = "
-    INSERT INTO outcomes (partition, position, line, ledger, decided_at, kind, transfer_id, data)
+    INSERT INTO outcomes (partition, position, line, ledger, decided_at, kind, transfer_id, data, actor, command)
     SELECT $1, *
-      FROM unnest($2::bigint[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::uuid[], $8::text[])";
+      FROM unnest($2::bigint[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::uuid[], $8::text[], $9::text[],
+           $10::text[])";
 
 const BURY: &str = "
     INSERT INTO dead_letters (partition, position, line, whole, decided_at, recorded_at, ledger, reason, detail,
-           transfer_id, body, headers)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+           transfer_id, body, actor, headers)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
+/// Its serial is drawn by the column's default.
 const INSERT_COMMIT: &str = "
-    INSERT INTO commits (partition, position, first_position, decided_at, epoch, commands, encoder, previous_hash, hash)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    INSERT INTO commits (partition, position, first_position, decided_at, epoch, commands, encoder, previous_hash, hash,
+           rules)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";

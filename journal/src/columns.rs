@@ -2,7 +2,7 @@
 //!
 //! Invariant: one policy. What is written always fits; what is read and does not fit is an error, never another value.
 
-use schemas::{AccountId, Invalid, Metadata, Partition, Timestamp};
+use schemas::{AccountId, Actor, Invalid, Metadata, Partition, Timestamp};
 use sqlx::postgres::PgRow;
 use sqlx::{ColumnIndex, Row};
 
@@ -66,6 +66,15 @@ pub fn metadata(
     stored
         .map(|text| parsed(Metadata::from_stored(text)))
         .transpose()
+}
+
+/// Who asked; NULL where a version before this one decided.
+///
+/// # Errors
+/// `Decode` for what is no actor.
+pub fn actor(row: &PgRow, column: impl ColumnIndex<PgRow>) -> Result<Option<Actor>, sqlx::Error> {
+    let stored: Option<&str> = row.try_get(column)?;
+    stored.map(|text| parsed(Actor::parse(text))).transpose()
 }
 
 /// # Errors

@@ -6,12 +6,13 @@ use schemas::{Partition, Position};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, Row};
 
+use crate::Stretch;
 use crate::columns::{hash, partition_number, unreadable};
 
 macro_rules! select_commits {
     ($rest:literal) => {
         concat!(
-            "SELECT position, first_position, encoder, commands, previous_hash, hash
+            "SELECT position, first_position, encoder, rules, serial, commands, previous_hash, hash
                FROM commits ",
             $rest
         )
@@ -25,6 +26,10 @@ pub struct CommitRow {
     pub position: Position,
     /// Number of the encoder; a newer program may have written it.
     pub encoder: i16,
+    /// Version of the core that decided.
+    pub rules: i16,
+    /// Commits that touched a common account stand in its order; `None` where a version before this one committed.
+    pub serial: Option<i64>,
     pub commands: u32,
     pub previous_hash: [u8; 32],
     pub hash: [u8; 32],
@@ -37,6 +42,8 @@ impl FromRow<'_, PgRow> for CommitRow {
             position: Position::from_number(row.try_get("position")?),
             first_position: Position::from_number(row.try_get("first_position")?),
             encoder: row.try_get("encoder")?,
+            rules: row.try_get("rules")?,
+            serial: row.try_get("serial")?,
             commands: u32::try_from(commands)
                 .map_err(|_| unreadable(format!("{commands} commands")))?,
             previous_hash: hash(row, "previous_hash")?,
@@ -95,4 +102,51 @@ pub async fn commits_after(
         .bind(i64::from(limit))
         .fetch_all(database)
         .await
+}
+
+/// Where each commit that touches a stretch ends, and the number of its encoder, in order.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn encoders_in(
+    database: impl PgExecutor<'_>,
+    stretch: Stretch,
+) -> Result<Vec<(Position, i16)>, sqlx::Error> {
+    let rows: Vec<(i64, i16)> = sqlx::query_as(
+        "SELECT position, encoder
+           FROM commits
+          WHERE partition = $1 AND position >= $2
+            AND position <= (SELECT position
+                               FROM commits
+                              WHERE partition = $1 AND position >= $3
+                              ORDER BY position
+                              LIMIT 1)
+          ORDER BY position",
+    )
+    .bind(partition_number(stretch.partition))
+    .bind(stretch.after.position)
+    .bind(stretch.last.position)
+    .fetch_all(database)
+    .await?;
+    let position = |(position, encoder)| (Position::from_number(position), encoder);
+    Ok(rows.into_iter().map(position).collect())
+}
+
+/// The newest encoder and the newest rules among the last commits of all partitions; zeros when there are none.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn newest_versions(database: impl PgExecutor<'_>) -> Result<(i16, i16), sqlx::Error> {
+    sqlx::query_as(
+        "SELECT coalesce(max(c.encoder), 0::smallint), coalesce(max(c.rules), 0::smallint)
+           FROM partitions p
+          CROSS JOIN LATERAL (
+                SELECT encoder, rules
+                  FROM commits
+                 WHERE partition = p.partition
+                 ORDER BY position DESC
+                 LIMIT 1) c",
+    )
+    .fetch_one(database)
+    .await
 }

@@ -3,7 +3,7 @@
 //! Invariant: the bytes that could not be decided are kept as they came.
 
 use bytes::Bytes;
-use schemas::{LedgerName, LinePosition, Position, Timestamp, TransferId};
+use schemas::{Actor, LedgerName, LinePosition, Position, Timestamp, TransferId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgExecutor, Row};
 use streams::DeadLetterRecord;
@@ -20,6 +20,8 @@ pub struct DeadLetter {
     /// Number and name, when the line names a ledger that exists.
     pub ledger: Option<(i32, LedgerName)>,
     pub transfer_id: Option<TransferId>,
+    /// Who asked.
+    pub actor: Actor,
     pub reason: String,
     pub detail: String,
     pub body: Bytes,

@@ -9,7 +9,7 @@ use schemas::{
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgPool, Row};
 
-use crate::columns::{line, parsed, partition_number, timestamp, unreadable};
+use crate::columns::{actor, line, parsed, partition_number, timestamp, unreadable};
 use crate::{CommitRow, TransferRow, transfer_columns};
 
 /// A place in a partition; what follows it is new.
@@ -116,12 +116,13 @@ fn event(partition: Partition, row: &PgRow, outcome: Outcome) -> Result<Event, s
             .map(|name| parsed(LedgerName::parse(name)))
             .transpose()?,
         decided_at: timestamp(row, "at_time")?,
+        actor: actor(row, "at_actor")?,
         outcome,
     })
 }
 
 fn first_decision(row: &PgRow) -> Result<Outcome, sqlx::Error> {
-    Ok(TransferRow::from_row(row)?.into_outcome())
+    Ok(Outcome::Decided(TransferRow::from_row(row)?.transfer))
 }
 
 fn other_outcome(row: &PgRow) -> Result<Outcome, sqlx::Error> {
@@ -143,7 +144,7 @@ fn dead_letter(row: &PgRow) -> Result<Outcome, sqlx::Error> {
 // `at_…` are the outcome's own, `t.…` those of the transfer that it is or repeats.
 
 const TRANSFERS: &str = concat!(
-    "SELECT l.name AS ledger_name, t.line AS at_line, t.position AS at_position, t.decided_at AS at_time, ",
+    "SELECT l.name AS ledger_name, t.line AS at_line, t.position AS at_position, t.decided_at AS at_time, t.actor AS at_actor, ",
     transfer_columns!(),
     "  FROM transfers t
        JOIN ledgers l ON l.number = t.ledger
@@ -152,7 +153,8 @@ const TRANSFERS: &str = concat!(
 );
 
 const OUTCOMES: &str = concat!(
-    "SELECT l.name AS ledger_name, o.line AS at_line, o.position AS at_position, o.decided_at AS at_time, o.kind, o.data, ",
+    "SELECT l.name AS ledger_name, o.line AS at_line, o.position AS at_position, o.decided_at AS at_time, o.actor AS at_actor,
+            o.kind, o.data, ",
     transfer_columns!(),
     "  FROM outcomes o
        JOIN ledgers l ON l.number = o.ledger
@@ -162,7 +164,8 @@ const OUTCOMES: &str = concat!(
 );
 
 const DEAD_LETTERS: &str =
-    "SELECT l.name AS ledger_name, d.line AS at_line, d.position AS at_position, d.decided_at AS at_time, d.reason, d.detail
+    "SELECT l.name AS ledger_name, d.line AS at_line, d.position AS at_position, d.decided_at AS at_time, d.actor AS at_actor,
+            d.reason, d.detail
        FROM dead_letters d
        LEFT JOIN ledgers l ON l.number = d.ledger
       WHERE d.partition = $1 AND (d.position, d.line) > ($2, $3) AND (d.position, d.line) <= ($4, $5)

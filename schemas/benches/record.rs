@@ -45,9 +45,10 @@ fn events(criterion: &mut Criterion) {
         at: parsed.id.parse().expect("a position"),
         ledger: Some(decode(COMMAND, &Units::default()).ledger),
         decided_at: Timestamp::from_nanoseconds(1_795_249_080_125_000_000),
+        actor: parsed.actor.clone(),
         outcome: parsed.outcome().expect("a posted transfer"),
     };
-    assert!(matches!(event.outcome, Outcome::Posted(_)));
+    assert!(matches!(event.outcome, Outcome::Decided(_)));
     let mut group = criterion.benchmark_group("event");
     group.throughput(Throughput::Elements(1));
     let mut record = Vec::with_capacity(1 << 10);

@@ -2,16 +2,18 @@
 //!
 //! Invariant: a command that exists is valid on its own; only accounts and keys can still speak against it.
 
+mod keep;
 mod validate;
 mod wire;
 
 use crate::outcome::text_bytes;
 use crate::raw::{RawAccount, RawTransfer, Shape, Text, probe_command};
 use crate::{
-    AccountId, Amount, Currency, IdempotencyKey, Invalid, LedgerName, Metadata, Opening, Timestamp,
-    TransferId, Units,
+    AccountId, Actor, Amount, Currency, IdempotencyKey, Invalid, LedgerName, Metadata, Opening,
+    Timestamp, TraceParent, TransferId, Units,
 };
 
+pub use keep::line_to_keep;
 use validate::KIND_CHARS_MAX;
 pub use validate::min_balance_field;
 
@@ -27,6 +29,10 @@ pub struct Command {
     pub ledger: LedgerName,
     /// When ingest accepted it; `None` for a command published by hand.
     pub accepted_at: Option<Timestamp>,
+    /// Who asked, as the line claims; believed only in a record of ours.
+    pub actor: Option<Actor>,
+    /// The trace that it belongs to; nothing that follows from the command depends on it.
+    pub traceparent: Option<TraceParent>,
     pub order: Order,
 }
 
@@ -104,6 +110,7 @@ impl Command {
         {
             let ledger = logged_ledger(raw.ledger.as_ref())?;
             let accepted_at = logged_time(raw.accepted_at.as_ref())?;
+            let traceparent = logged_trace(raw.traceparent.as_ref())?;
             let key = raw.idempotency_key.as_ref().ok_or_else(key_missing)?;
             let key = IdempotencyKey::parse(&key.0)?;
             let units = units_of(&ledger).ok_or_else(|| ledger_unknown(&ledger))?;
@@ -111,6 +118,8 @@ impl Command {
             return Ok(Self {
                 ledger,
                 accepted_at,
+                actor: logged_actor(raw.actor.as_ref()),
+                traceparent,
                 order,
             });
         }
@@ -151,6 +160,7 @@ fn decode_account<'u>(
     let raw = RawAccount::parse(line, Shape::Logged)?;
     let ledger = logged_ledger(raw.ledger.as_ref())?;
     let accepted_at = logged_time(raw.accepted_at.as_ref())?;
+    let traceparent = logged_trace(raw.traceparent.as_ref())?;
     let units = units_of(&ledger).ok_or_else(|| ledger_unknown(&ledger))?;
     let Some(Text(id)) = &raw.id else {
         return Err(Invalid::new(
@@ -177,6 +187,8 @@ fn decode_account<'u>(
     Ok(Command {
         ledger,
         accepted_at,
+        actor: logged_actor(raw.actor.as_ref()),
+        traceparent,
         order: Order::Account(id, change),
     })
 }
@@ -195,6 +207,17 @@ fn logged_ledger(ledger: Option<&Text>) -> Result<LedgerName, Invalid> {
 fn logged_time(at: Option<&Text>) -> Result<Option<Timestamp>, Invalid> {
     at.map(|Text(at)| Timestamp::parse(at, "/accepted_at"))
         .transpose()
+}
+
+fn logged_trace(traceparent: Option<&Text>) -> Result<Option<TraceParent>, Invalid> {
+    traceparent
+        .map(|Text(text)| TraceParent::parse(text))
+        .transpose()
+}
+
+/// A claim that names no actor is none: who publishes by hand is told apart by the record, not by the line.
+fn logged_actor(actor: Option<&Text>) -> Option<Actor> {
+    actor.and_then(|Text(text)| Actor::parse(text).ok())
 }
 
 fn key_missing() -> Invalid {

@@ -8,22 +8,25 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::transfer::Wire;
 use crate::{
-    Account, AccountRefused, DeadLettered, KeyReused, LedgerName, LinePosition, Outcome, Replayed,
-    Timestamp, Transfer,
+    Account, AccountRefused, Actor, DeadLettered, KeyReused, LedgerName, LinePosition, Outcome,
+    Replayed, Timestamp, Transfer,
 };
 
 /// Version of the encoding; its number is kept with every commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encoder {
     V1 = 1,
+    /// Tells who asked, and what a refusal saw.
+    V2 = 2,
 }
 
 impl Encoder {
     /// Every released one, oldest first.
-    pub const ALL: &[Self] = &[Self::V1];
+    pub const ALL: &[Self] = &[Self::V1, Self::V2];
     /// What new commits are written with.
-    pub const NEWEST: Self = Self::V1;
+    pub const NEWEST: Self = Self::V2;
 
     pub const fn number(self) -> i16 {
         self as i16
@@ -58,7 +61,7 @@ macro_rules! kinds {
                     .for_serialize()
                     .into_generator();
                 let mut schema = match self {
-                    $(Self::$name => generator.into_root_schema_for::<Envelope<$data>>(),)*
+                    $(Self::$name => generator.into_root_schema_for::<Envelope<'_, $data>>(),)*
                 };
                 schema.insert("title".to_owned(), self.as_str().into());
                 let kind = schema
@@ -97,8 +100,13 @@ impl EventKind {
     /// When `data` is not of that type.
     pub fn read(self, data: &str) -> Result<Outcome, serde_json::Error> {
         Ok(match self {
-            Self::TransferPosted => Outcome::Posted(serde_json::from_str(data)?),
-            Self::TransferRefused => Outcome::Refused(serde_json::from_str(data)?),
+            Self::TransferPosted | Self::TransferRefused => {
+                let transfer: Transfer = serde_json::from_str(data)?;
+                if transfer.kind() != self {
+                    return Err(serde::de::Error::custom("the transfer ended otherwise"));
+                }
+                Outcome::Decided(transfer)
+            }
             Self::TransferReplayed => Outcome::Replayed(serde_json::from_str(data)?),
             Self::KeyReused => Outcome::KeyReused(serde_json::from_str(data)?),
             Self::AccountOpened => Outcome::AccountOpened(serde_json::from_str(data)?),
@@ -116,8 +124,7 @@ impl EventKind {
 impl Outcome {
     pub fn kind(&self) -> EventKind {
         match self {
-            Self::Posted(_) => EventKind::TransferPosted,
-            Self::Refused(_) => EventKind::TransferRefused,
+            Self::Decided(transfer) => transfer.kind(),
             Self::Replayed(_) => EventKind::TransferReplayed,
             Self::KeyReused(_) => EventKind::KeyReused,
             Self::AccountOpened(_) => EventKind::AccountOpened,
@@ -134,7 +141,7 @@ impl Outcome {
     /// Id of the transfer or account that it is about; a dead letter names none.
     pub fn subject(&self) -> Option<String> {
         match self {
-            Self::Posted(transfer) | Self::Refused(transfer) => Some(transfer.id.to_string()),
+            Self::Decided(transfer) => Some(transfer.id.to_string()),
             Self::Replayed(replayed) => Some(replayed.transfer.id.to_string()),
             Self::KeyReused(reused) => Some(reused.transfer_id.to_string()),
             Self::AccountOpened(account)
@@ -156,15 +163,18 @@ pub struct Event {
     /// `None` for a dead letter that names no ledger.
     pub ledger: Option<LedgerName>,
     pub decided_at: Timestamp,
+    /// Who asked for this command; `None` where a version before this one decided.
+    pub actor: Option<Actor>,
     pub outcome: Outcome,
 }
 
 impl Event {
     /// Appends the event's line, with its line break.
     pub fn encode(&self, encoder: Encoder, record: &mut Vec<u8>) {
-        match encoder {
-            Encoder::V1 => {}
-        }
+        let actor = match encoder {
+            Encoder::V1 => None,
+            Encoder::V2 => self.actor.as_ref(),
+        };
         let envelope = Envelope {
             specversion: Cow::Borrowed("1.0"),
             id: self.at.to_string(),
@@ -173,7 +183,8 @@ impl Event {
             subject: self.outcome.subject(),
             time: self.decided_at,
             datacontenttype: Cow::Borrowed("application/json"),
-            data: EventData(&self.outcome),
+            actor: actor.map(Cow::Borrowed),
+            data: EventData(&self.outcome, encoder),
         };
         serde_json::to_writer(&mut *record, &envelope)
             .expect("strings and integers have a JSON text, and memory does not fail");
@@ -189,13 +200,23 @@ fn source(ledger: Option<&LedgerName>) -> String {
 }
 
 /// The `data` of an event.
-pub struct EventData<'a>(pub &'a Outcome);
+pub struct EventData<'a>(pub &'a Outcome, pub Encoder);
+
+/// [`Replayed`] as one encoder writes it.
+#[derive(Serialize)]
+struct ReplayedWire<'a> {
+    transfer: Wire<'a>,
+}
 
 impl Serialize for EventData<'_> {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Outcome::Posted(data) | Outcome::Refused(data) => data.serialize(to),
-            Outcome::Replayed(data) => data.serialize(to),
+        let Self(outcome, encoder) = self;
+        match outcome {
+            Outcome::Decided(transfer) => Wire::decided(transfer, *encoder).serialize(to),
+            Outcome::Replayed(Replayed { transfer }) => {
+                let transfer = Wire::decided(transfer, *encoder);
+                ReplayedWire { transfer }.serialize(to)
+            }
             Outcome::KeyReused(data) => data.serialize(to),
             Outcome::AccountOpened(data)
             | Outcome::AccountChanged(data)
@@ -211,7 +232,7 @@ impl Serialize for EventData<'_> {
 
 /// `CloudEvents` 1.0, JSON format.
 #[derive(Serialize, schemars::JsonSchema)]
-struct Envelope<D> {
+struct Envelope<'a, D> {
     #[schemars(extend("const" = "1.0"))]
     specversion: Cow<'static, str>,
     /// Partition, position and line: unique, and the order within a partition.
@@ -226,6 +247,9 @@ struct Envelope<D> {
     /// When it was decided.
     time: Timestamp,
     datacontenttype: Cow<'static, str>,
+    /// Who asked for this command; a transfer in `data` says who asked for it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    actor: Option<Cow<'a, Actor>>,
     data: D,
 }
 
@@ -237,6 +261,8 @@ pub struct ParsedEvent<'a> {
     #[serde(rename = "type")]
     pub kind: &'a str,
     pub time: Timestamp,
+    #[serde(default)]
+    pub actor: Option<Actor>,
     #[serde(borrow)]
     data: &'a RawValue,
 }

@@ -81,6 +81,13 @@ name!(
     |byte| (0x20..0x7f).contains(&byte)
 );
 
+name!(
+    /// An API key: `[A-Za-z0-9_-]{1,64}`; not its secret.
+    KeyId, "/actor", "key_id_malformed", 64,
+    "the id of a key is 1 to 64 characters of A-Z a-z 0-9 _ -",
+    word
+);
+
 text_schema!(
     AccountId,
     pattern = "^[A-Za-z0-9_:-]{1,64}$",

@@ -6,6 +6,7 @@
 #![warn(clippy::iter_over_hash_type)]
 
 mod account;
+mod actor;
 mod amount;
 mod canonical;
 mod command;
@@ -22,14 +23,15 @@ mod timestamp;
 mod transfer;
 
 pub use account::{Account, AccountStatus, Opening};
+pub use actor::{Actor, TraceParent};
 pub use amount::{Amount, Money, format_minor, parse_signed};
 pub use canonical::JSON_DEPTH_MAX;
 pub use command::{
-    AccountChange, Command, Order, TEXT_BYTES_MAX, TransferOrder, min_balance_field,
+    AccountChange, Command, Order, TEXT_BYTES_MAX, TransferOrder, line_to_keep, min_balance_field,
 };
 pub use currency::{Currency, Units};
 pub use event::{Encoder, Event, EventData, EventKind, ParsedEvent};
-pub use id::{AccountId, IdempotencyKey, LedgerName, TransferId};
+pub use id::{AccountId, IdempotencyKey, KeyId, LedgerName, TransferId};
 pub use invalid::Invalid;
 pub use metadata::Metadata;
 pub use outcome::{
@@ -38,4 +40,4 @@ pub use outcome::{
 pub use partition::{LinePosition, Partition, Position, partition_of};
 pub use raw::{RawAccount, RawTransfer, Shape};
 pub use timestamp::Timestamp;
-pub use transfer::{Transfer, TransferStatus};
+pub use transfer::{After, Funds, PendingTransfer, Seen, Transfer, TransferStatus, Verdict};

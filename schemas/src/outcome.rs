@@ -99,8 +99,8 @@ pub struct DeadLettered {
 /// The one outcome of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    Posted(Transfer),
-    Refused(Transfer),
+    /// For the first time under its key: posted or refused.
+    Decided(Transfer),
     Replayed(Replayed),
     KeyReused(KeyReused),
     AccountOpened(Account),

@@ -33,6 +33,8 @@ pub struct RawTransfer<'a> {
     pub ledger: Option<Text<'a>>,
     pub idempotency_key: Option<Text<'a>>,
     pub accepted_at: Option<Text<'a>>,
+    pub actor: Option<Text<'a>>,
+    pub traceparent: Option<Text<'a>>,
     pub debit_account: Text<'a>,
     pub credit_account: Text<'a>,
     pub amount: Text<'a>,
@@ -51,6 +53,8 @@ impl<'a> RawTransfer<'a> {
             ("command", raw.command.is_some()),
             ("ledger", raw.ledger.is_some()),
             ("accepted_at", raw.accepted_at.is_some()),
+            ("actor", raw.actor.is_some()),
+            ("traceparent", raw.traceparent.is_some()),
         ];
         let keyed = ("idempotency_key", raw.idempotency_key.is_some());
         match shape {
@@ -70,6 +74,8 @@ pub struct RawAccount<'a> {
     pub command: Option<Text<'a>>,
     pub ledger: Option<Text<'a>>,
     pub accepted_at: Option<Text<'a>>,
+    pub actor: Option<Text<'a>>,
+    pub traceparent: Option<Text<'a>>,
     pub id: Option<Text<'a>>,
     pub currency: Option<Text<'a>>,
     #[serde(rename = "type")]
@@ -91,6 +97,8 @@ impl<'a> RawAccount<'a> {
                 ("command", raw.command.is_some()),
                 ("ledger", raw.ledger.is_some()),
                 ("accepted_at", raw.accepted_at.is_some()),
+                ("actor", raw.actor.is_some()),
+                ("traceparent", raw.traceparent.is_some()),
             ])?;
         }
         Ok(raw)

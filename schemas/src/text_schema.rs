@@ -47,7 +47,9 @@ pub(crate) use text_schema;
 mod tests {
     use utoipa::PartialSchema;
 
-    use crate::{AccountId, Currency, IdempotencyKey, LedgerName, Money, Timestamp, TransferId};
+    use crate::{
+        AccountId, Actor, Currency, IdempotencyKey, LedgerName, Money, Timestamp, TransferId,
+    };
 
     fn check<T: PartialSchema + schemars::JsonSchema>(read: fn(&str) -> bool) {
         let json = schemars::schema_for!(T).to_value();
@@ -67,6 +69,7 @@ mod tests {
     #[test]
     fn both_schemas_say_the_same_and_their_example_is_valid() {
         check::<AccountId>(|text| AccountId::parse(text).is_ok());
+        check::<Actor>(|text| Actor::parse(text).is_ok());
         check::<LedgerName>(|text| LedgerName::parse(text).is_ok());
         check::<IdempotencyKey>(|text| IdempotencyKey::parse(text).is_ok());
         check::<TransferId>(|text| TransferId::parse(text).is_ok());

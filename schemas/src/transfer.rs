@@ -1,93 +1,120 @@
-//! A transfer as the world sees it.
+//! A transfer as it was decided.
 //!
-//! Invariant: a decided transfer never changes.
+//! Invariant: a decided transfer never changes, and what it says of its end belongs together: a posted one has both
+//! versions and balances, a refused one its reason.
 
-use serde::{Deserialize, Serialize};
+mod wire;
 
 use crate::{
-    AccountId, Amount, Currency, IdempotencyKey, Metadata, Money, Partition, Position,
-    RefusalReason, Timestamp, TransferId, TransferOrder,
+    AccountId, Actor, EventKind, Money, Partition, Position, Refusal, Timestamp, TransferId,
+    TransferOrder,
 };
 
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-    utoipa::ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum TransferStatus {
-    /// On the log, not decided yet.
-    Pending,
-    /// Applied to both balances.
-    Posted,
-    /// Decided against, for `reason`; no balance changed.
-    Refused,
+pub use wire::TransferStatus;
+pub(crate) use wire::Wire;
+
+/// A decided transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    pub id: TransferId,
+    /// What was asked for.
+    pub order: TransferOrder,
+    pub accepted_at: Timestamp,
+    pub decided_at: Timestamp,
+    pub partition: Partition,
+    pub position: Position,
+    /// Who asked first; `None` where a version before this one decided.
+    pub actor: Option<Actor>,
+    pub verdict: Verdict,
 }
 
-impl TransferStatus {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Posted => "posted",
-            Self::Refused => "refused",
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Applied to both balances.
+    Posted { debit: After, credit: After },
+    /// Decided against; no balance changed.
+    Refused {
+        refusal: Refusal,
+        /// The debit account then; `None` where there was none.
+        seen: Option<Seen>,
+    },
+}
+
+/// One of the two accounts after a posting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct After {
+    pub version: i64,
+    /// In minor units.
+    pub balance: i64,
+}
+
+/// An account as a refusal saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    pub version: i64,
+    /// `None` where the account counts with other decimals than the transfer.
+    pub funds: Option<Funds>,
+}
+
+/// In minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Funds {
+    pub balance: i64,
+    /// `None` is unlimited.
+    pub min_balance: Option<i64>,
+}
+
+impl Transfer {
+    pub fn kind(&self) -> EventKind {
+        match self.verdict {
+            Verdict::Posted { .. } => EventKind::TransferPosted,
+            Verdict::Refused { .. } => EventKind::TransferRefused,
+        }
+    }
+
+    pub fn status(&self) -> TransferStatus {
+        match self.verdict {
+            Verdict::Posted { .. } => TransferStatus::Posted,
+            Verdict::Refused { .. } => TransferStatus::Refused,
+        }
+    }
+
+    /// Why it was refused.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match &self.verdict {
+            Verdict::Posted { .. } => None,
+            Verdict::Refused { refusal, .. } => Some(refusal),
+        }
+    }
+
+    /// The version that this posting gave to one of its two accounts.
+    pub fn version_of(&self, account: &AccountId) -> Option<i64> {
+        match &self.verdict {
+            Verdict::Posted { debit, .. } if self.order.debit_account == *account => {
+                Some(debit.version)
+            }
+            Verdict::Posted { credit, .. } => Some(credit.version),
+            Verdict::Refused { .. } => None,
         }
     }
 }
 
-/// Money from one account to another. A ledger is one tenant and sees both sides.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema,
-)]
-pub struct Transfer {
+/// A transfer on the log that nobody has decided yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingTransfer {
     pub id: TransferId,
-    pub status: TransferStatus,
-    /// Why it was refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<RefusalReason>,
-    /// The refusal in a sentence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-    /// Money leaves this account.
-    pub debit_account: AccountId,
-    /// Money enters this account.
-    pub credit_account: AccountId,
-    /// Decimal string in the currency's units.
-    pub amount: Money,
-    pub currency: Currency,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Metadata>,
-    pub idempotency_key: IdempotencyKey,
+    pub order: TransferOrder,
     pub accepted_at: Timestamp,
-    pub decided_at: Option<Timestamp>,
     pub partition: Partition,
     pub position: Position,
-    /// The debit account's version after this posting.
-    pub debit_version: Option<i64>,
-    pub credit_version: Option<i64>,
-    pub debit_balance_after: Option<Money>,
-    pub credit_balance_after: Option<Money>,
 }
 
-impl Transfer {
-    /// What was asked for.
-    pub fn order(&self) -> TransferOrder {
-        TransferOrder {
-            idempotency_key: self.idempotency_key.clone(),
-            debit_account: self.debit_account.clone(),
-            credit_account: self.credit_account.clone(),
-            amount: Amount::from_minor(self.amount.minor).expect("transfers move something"),
-            currency: self.currency,
-            exponent: self.amount.exponent,
-            description: self.description.clone(),
-            metadata: self.metadata.clone(),
+impl TransferOrder {
+    /// Minor units of the transfer's currency.
+    pub fn money(&self, minor: i64) -> Money {
+        Money {
+            minor,
+            exponent: self.exponent,
         }
     }
 }

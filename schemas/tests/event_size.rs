@@ -6,10 +6,11 @@ use proptest::char::range;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use schemas::{
-    Account, AccountChange, AccountId, AccountRefused, AccountStatus, Amount, Command, Currency,
-    Event, IdempotencyKey, KeyReused, LedgerName, LinePosition, Metadata, Money, Opening, Order,
-    Outcome, Partition, Position, RefusalReason, Replayed, TEXT_BYTES_MAX, Timestamp, Transfer,
-    TransferOrder, TransferStatus, Units,
+    Account, AccountChange, AccountId, AccountRefused, AccountStatus, Actor, After, Amount,
+    Command, Currency, Encoder, Event, Funds, IdempotencyKey, KeyId, KeyReused, LedgerName,
+    LinePosition, Metadata, Money, Opening, Order, Outcome, Partition, Position, Refusal,
+    RefusalReason, Replayed, Seen, TEXT_BYTES_MAX, Timestamp, Transfer, TransferOrder, Units,
+    Verdict,
 };
 
 /// Longer than any sentence of the core: two ids, two balances and some words.
@@ -68,10 +69,11 @@ fn check(command: &Command) {
             },
             ledger: Some(command.ledger.clone()),
             decided_at: longest_time(),
+            actor: Some(longest_actor()),
             outcome,
         };
         let mut line = Vec::new();
-        event.encode(schemas::Encoder::NEWEST, &mut line);
+        event.encode(Encoder::NEWEST, &mut line);
         assert!(
             line.len() <= promised,
             "{promised} bytes promised, {} written: {}",
@@ -84,36 +86,31 @@ fn check(command: &Command) {
 fn transfer_outcomes(order: &TransferOrder, ledger: &LedgerName) -> Vec<Outcome> {
     let posted = Transfer {
         id: order.id(ledger),
-        status: TransferStatus::Posted,
-        reason: None,
-        detail: None,
-        debit_account: order.debit_account.clone(),
-        credit_account: order.credit_account.clone(),
-        amount: Money {
-            minor: order.amount.minor(),
-            exponent: order.exponent,
-        },
-        currency: order.currency,
-        description: order.description.clone(),
-        metadata: order.metadata.clone(),
-        idempotency_key: order.idempotency_key.clone(),
+        order: order.clone(),
         accepted_at: longest_time(),
-        decided_at: Some(longest_time()),
+        decided_at: longest_time(),
         partition: Partition(u16::MAX),
         position: Position::from_number(i64::MAX),
-        debit_version: Some(i64::MAX),
-        credit_version: Some(i64::MAX),
-        debit_balance_after: Some(longest_money()),
-        credit_balance_after: Some(longest_money()),
+        actor: Some(longest_actor()),
+        verdict: Verdict::Posted {
+            debit: LONGEST_AFTER,
+            credit: LONGEST_AFTER,
+        },
     };
     let refused = Transfer {
-        status: TransferStatus::Refused,
-        reason: Some(longest_reason()),
-        detail: Some("d".repeat(DETAIL_BYTES)),
-        debit_version: None,
-        credit_version: None,
-        debit_balance_after: None,
-        credit_balance_after: None,
+        verdict: Verdict::Refused {
+            refusal: Refusal {
+                reason: longest_reason(),
+                detail: "d".repeat(DETAIL_BYTES),
+            },
+            seen: Some(Seen {
+                version: i64::MAX,
+                funds: Some(Funds {
+                    balance: i64::MIN,
+                    min_balance: Some(i64::MIN),
+                }),
+            }),
+        },
         ..posted.clone()
     };
     let differs = [
@@ -135,8 +132,8 @@ fn transfer_outcomes(order: &TransferOrder, ledger: &LedgerName) -> Vec<Outcome>
             transfer_id: posted.id,
             differs: differs.map(str::to_owned).to_vec(),
         }),
-        Outcome::Posted(posted),
-        Outcome::Refused(refused),
+        Outcome::Decided(posted),
+        Outcome::Decided(refused),
     ]
 }
 
@@ -175,6 +172,8 @@ fn transfer(key: &str, description: Option<String>, metadata: Option<&str>) -> C
     Command {
         ledger: longest_ledger(),
         accepted_at: Some(longest_time()),
+        actor: Some(longest_actor()),
+        traceparent: None,
         order: Order::Transfer(TransferOrder {
             idempotency_key: IdempotencyKey::parse(key).unwrap(),
             debit_account: longest_id(),
@@ -192,6 +191,8 @@ fn account_command(change: AccountChange) -> Command {
     Command {
         ledger: longest_ledger(),
         accepted_at: Some(longest_time()),
+        actor: Some(longest_actor()),
+        traceparent: None,
         order: Order::Account(longest_id(), change),
     }
 }
@@ -216,6 +217,15 @@ fn changes(metadata: Option<&str>) -> Vec<AccountChange> {
         AccountChange::Unfreeze,
         AccountChange::Close,
     ]
+}
+
+const LONGEST_AFTER: After = After {
+    version: i64::MAX,
+    balance: i64::MIN,
+};
+
+fn longest_actor() -> Actor {
+    Actor::Key(KeyId::parse(&"k".repeat(KeyId::BYTES_MAX)).unwrap())
 }
 
 fn longest_id() -> AccountId {

@@ -125,6 +125,26 @@ impl Log {
     }
 }
 
+/// The commit that headers and body are of.
+pub(crate) fn event_record(
+    partition: Partition,
+    headers: &async_nats::HeaderMap,
+    body: &Bytes,
+) -> Option<EventRecord> {
+    let header = |name: &str| headers.get(name).map(async_nats::HeaderValue::as_str);
+    Some(EventRecord {
+        partition,
+        first_position: Position::from_number(header(FIRST_POSITION_HEADER)?.parse().ok()?),
+        position: position_of(headers)?,
+        count: header(COUNT_HEADER)?.parse().ok()?,
+        encoder: header(ENCODER_HEADER)?.parse().ok()?,
+        previous_hash: unhex(header(PREVIOUS_HASH_HEADER)?)?,
+        hash: hash_of(headers)?,
+        committed_at: committed_at(headers),
+        body: body.clone(),
+    })
+}
+
 pub(crate) fn hash_of(headers: &async_nats::HeaderMap) -> Option<[u8; 32]> {
     headers
         .get(HASH_HEADER)

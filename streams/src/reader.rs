@@ -46,6 +46,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether it has the headers that ingest gives its records.
+    pub fn is_ours(&self) -> bool {
+        self.schema.is_some() && self.id.is_some()
+    }
+
     /// Whether the record says to be of a schema that is not known here.
     pub fn unknown_schema(&self) -> Option<&str> {
         self.schema

@@ -10,7 +10,7 @@ use async_nats::jetstream::consumer::pull::Config;
 use bytes::Bytes;
 use schemas::{Partition, Position, Timestamp};
 
-use crate::events::{committed_at, hash_of, position_of};
+use crate::events::{EventRecord, committed_at, event_record, hash_of, position_of};
 use crate::fetch::{Raw, Wanted};
 use crate::pull::INACTIVE_MAX;
 use crate::records::{Interrupted, Records};
@@ -62,6 +62,11 @@ impl Scanned {
         committed_at(&self.headers)
     }
 
+    /// The commit that an event record says it is; `None` where its headers are not those of one.
+    pub fn event_record(&self, partition: Partition) -> Option<EventRecord> {
+        event_record(partition, &self.headers, &self.body)
+    }
+
     /// The last position in the headers of an event record.
     pub fn position(&self) -> Option<Position> {
         position_of(&self.headers)
@@ -95,6 +100,50 @@ impl Log {
     /// When the server does not answer or the stream is missing.
     pub async fn scan_events(&self, partition: Partition, sequence: u64) -> Result<Scan, Error> {
         self.scan(EVENTS, event_subject(partition), sequence).await
+    }
+
+    /// Event records of a partition behind a position: a scan without an end, which waits there.
+    ///
+    /// # Errors
+    /// When the server does not answer or the stream is missing.
+    pub async fn follow_events(
+        &self,
+        partition: Partition,
+        position: Position,
+    ) -> Result<Scan, Error> {
+        let subject = event_subject(partition);
+        let last = self.fetch(EVENTS, &Wanted::last_of(&subject)).await?;
+        let last = last.map_or(0, |last| last.sequence);
+        let after = self.events_up_to(&subject, position, last).await?;
+        let scan = self.scan(EVENTS, subject, after).await?;
+        Ok(Scan {
+            last: u64::MAX,
+            ..scan
+        })
+    }
+
+    /// Sequence of the last event record that is not behind `position`, by bisection up to the sequence `last`: the
+    /// positions of a partition's records rise.
+    async fn events_up_to(
+        &self,
+        subject: &str,
+        position: Position,
+        last: u64,
+    ) -> Result<u64, Error> {
+        let (mut low, mut high) = (0, last);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let next = self.fetch(EVENTS, &Wanted::after(middle, subject)).await?;
+            let found = next.filter(|next| {
+                let at = next.headers.as_ref().ok().and_then(position_of);
+                next.sequence <= high && at.is_some_and(|at| at <= position)
+            });
+            match found {
+                Some(found) => low = found.sequence,
+                None => high = middle,
+            }
+        }
+        Ok(low)
     }
 
     pub(crate) async fn scan(

@@ -28,7 +28,6 @@ async fn backlog() -> (stack::Nats, async_nats::Client, Log) {
             body: Bytes::from(vec![b'x'; RECORD_BYTES]),
             count: 1,
             reply_to: None,
-            traceparent: None,
         };
         log.append(&record).await.unwrap();
     }

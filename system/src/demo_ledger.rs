@@ -45,13 +45,13 @@ pub(crate) async fn prepare(log: &Log, database: &PgPool) -> anyhow::Result<()> 
 
 fn open(id: &str, rest: &str) -> String {
     format!(
-        r#"{{"command":"open_account","ledger":"{LEDGER}","id":"{id}","currency":"USD"{rest}}}"#
+        r#"{{"command":"open_account","ledger":"{LEDGER}","id":"{id}","currency":"USD"{rest},"actor":"sluice"}}"#
     )
 }
 
 fn fund(id: &str) -> String {
     format!(
-        r#"{{"ledger":"{LEDGER}","idempotency_key":"sluice-up-{id}","debit_account":"{WORLD}","credit_account":"{id}","amount":"{POCKET_MONEY}","currency":"USD","description":"pocket money"}}"#
+        r#"{{"ledger":"{LEDGER}","idempotency_key":"sluice-up-{id}","debit_account":"{WORLD}","credit_account":"{id}","amount":"{POCKET_MONEY}","currency":"USD","description":"pocket money","actor":"sluice"}}"#
     )
 }
 
@@ -68,7 +68,6 @@ async fn append(
         body: Bytes::from(command),
         count: 1,
         reply_to: None,
-        traceparent: None,
     };
     let sequence = log
         .append(&record)

@@ -28,6 +28,8 @@ pub(crate) enum AppendFailed {
     LogUnavailable,
     /// Certainly not on the log.
     LogFull,
+    /// Certainly not on the log.
+    LogNotDurable,
     /// Perhaps on the log.
     OutcomeUnknown,
 }
@@ -38,6 +40,7 @@ impl AppendFailed {
             Self::QueueFull => "queue_full",
             Self::LogUnavailable => "log_unavailable",
             Self::LogFull => "log_full",
+            Self::LogNotDurable => "log_not_durable",
             Self::OutcomeUnknown => "outcome_unknown",
         }
     }
@@ -48,6 +51,7 @@ impl From<&AppendError> for AppendFailed {
         match error {
             AppendError::NotSent | AppendError::Refused(_) => Self::LogUnavailable,
             AppendError::Full => Self::LogFull,
+            AppendError::NotDurable => Self::LogNotDurable,
             AppendError::Unknown => Self::OutcomeUnknown,
         }
     }
@@ -69,18 +73,16 @@ pub(crate) enum WhenFull {
 }
 
 /// How a command is handed over.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {
     pub(crate) outcomes: Outcomes,
     pub(crate) when_full: WhenFull,
-    pub(crate) traceparent: Option<String>,
 }
 
 /// A command in the queue of its partition.
 struct Queued {
     line: Vec<u8>,
     event_bytes_max: usize,
-    traceparent: Option<String>,
     logged: oneshot::Sender<Result<LinePosition, AppendFailed>>,
     decided: Option<oneshot::Sender<Decided>>,
 }
@@ -160,6 +162,9 @@ impl Appender {
         if !self.log.is_connected() {
             return Err(AppendFailed::LogUnavailable);
         }
+        if !self.log.is_durable() {
+            return Err(AppendFailed::LogNotDurable);
+        }
         let (logged, logged_receiver) = oneshot::channel();
         let (decided, decided_receiver) = match manner.outcomes {
             Outcomes::Wanted => {
@@ -171,7 +176,6 @@ impl Appender {
         let queued = Queued {
             line: command.encode(),
             event_bytes_max: command.event_bytes_max(),
-            traceparent: manner.traceparent,
             logged,
             decided,
         };

@@ -39,7 +39,6 @@ pub(super) struct PartitionTask {
 struct Filling {
     body: Vec<u8>,
     event_bytes_max: usize,
-    traceparent: Option<String>,
     logged: Vec<oneshot::Sender<Result<LinePosition, AppendFailed>>>,
     decided: Vec<(u32, oneshot::Sender<Decided>)>,
 }
@@ -97,7 +96,6 @@ impl PartitionTask {
             body: Bytes::from(filling.body),
             count,
             reply_to: (!filling.decided.is_empty()).then(|| self.reply_to.clone()),
-            traceparent: filling.traceparent,
         };
         if !filling.decided.is_empty() {
             self.waiting.expect(&record.id, filling.decided);
@@ -181,7 +179,6 @@ impl Filling {
         }
         self.body.extend_from_slice(&queued.line);
         self.event_bytes_max += queued.event_bytes_max;
-        self.traceparent = self.traceparent.take().or(queued.traceparent);
         if let Some(decided) = queued.decided {
             let line = u32::try_from(self.logged.len()).expect("record_commands_max fits 32 bits");
             self.decided.push((line, decided));

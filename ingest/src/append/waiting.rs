@@ -123,6 +123,7 @@ mod tests {
                 at: "0.1.0".parse::<LinePosition>().unwrap(),
                 ledger: None,
                 decided_at: Timestamp::default(),
+                actor: None,
                 outcome: refused(id),
             };
             event.encode(schemas::Encoder::NEWEST, &mut events);

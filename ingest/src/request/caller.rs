@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
+use schemas::{Actor, TraceParent};
 
+use super::headers::traceparent;
 use crate::api::Api;
 use crate::keyring::Key;
 use crate::problem::Problem;
@@ -39,6 +41,23 @@ callers! {
     Writer = Write,
     /// May also change who may do what, and which accounts may owe.
     Admin = Admin,
+}
+
+/// Who asks for a command, and as part of which trace.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) actor: Actor,
+    pub(crate) traceparent: Option<TraceParent>,
+}
+
+impl Key {
+    /// With the headers of its request.
+    pub(crate) fn asks(&self, headers: &HeaderMap) -> Asked {
+        Asked {
+            actor: Actor::Key(self.id.clone()),
+            traceparent: traceparent(headers),
+        }
+    }
 }
 
 impl Writer {

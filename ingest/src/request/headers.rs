@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName};
-use schemas::IdempotencyKey;
+use schemas::{IdempotencyKey, TraceParent};
 use tokio::time::Instant;
 
 use crate::problem::Problem;
@@ -13,9 +13,6 @@ use crate::problem::Problem;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// Length of a `traceparent` of version 00 (W3C Trace Context).
-const TRACEPARENT_CHARS: usize = 55;
 
 /// How long a client stays for the outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,13 +82,8 @@ pub(crate) fn preferred_wait(headers: &HeaderMap, max: Duration) -> Option<Wait>
 }
 
 /// A W3C trace context that is worth passing on.
-pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let given = headers.get(TRACEPARENT)?.to_str().ok()?;
-    let is_good = given.len() == TRACEPARENT_CHARS
-        && given
-            .bytes()
-            .all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
-    is_good.then(|| given.to_owned())
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    TraceParent::parse(headers.get(TRACEPARENT)?.to_str().ok()?).ok()
 }
 
 #[cfg(test)]

@@ -9,9 +9,7 @@ mod id;
 mod query;
 
 pub(crate) use body::{JsonBytes, ndjson};
-pub(crate) use caller::{Admin, Reader, Writer};
-pub(crate) use headers::{
-    Wait, idempotency_key, idempotency_key_if_given, preferred_wait, traceparent,
-};
+pub(crate) use caller::{Admin, Asked, Reader, Writer};
+pub(crate) use headers::{Wait, idempotency_key, idempotency_key_if_given, preferred_wait};
 pub(crate) use id::{REQUEST_ID, RequestId, RequestIds};
 pub(crate) use query::{PathText, Query, at, limit, time, wait};

@@ -19,7 +19,6 @@ use crate::page::{Page, cursor_malformed, json_bytes};
 use crate::problem::{Problem, ProblemBody};
 use crate::request::{
     Admin, JsonBytes, PathText, Query, Reader, Writer, at, idempotency_key_if_given, limit,
-    traceparent,
 };
 use crate::respond;
 
@@ -95,7 +94,7 @@ pub(crate) async fn open(
     if may_owe(&change) {
         writer.require_admin()?;
     }
-    change_account(&api, ledger, id, change, traceparent(&headers)).await
+    change_account(&api, ledger, id, change, writer.0.asks(&headers)).await
 }
 
 /// The same account for the same key, and none that a client would choose.
@@ -253,7 +252,7 @@ pub(crate) async fn change(
     if may_owe(&change) {
         writer.require_admin()?;
     }
-    change_account(&api, &writer.0.ledger, id, change, traceparent(&headers)).await
+    change_account(&api, &writer.0.ledger, id, change, writer.0.asks(&headers)).await
 }
 
 macro_rules! bare_changes {
@@ -277,7 +276,7 @@ macro_rules! bare_changes {
         ) -> Result<Response, Problem> {
             let id = AccountId::parse(&id)?;
             let change = AccountChange::$change;
-            change_account(&api, &key.ledger, id, change, traceparent(&headers)).await
+            change_account(&api, &key.ledger, id, change, key.asks(&headers)).await
         }
     )*};
 }

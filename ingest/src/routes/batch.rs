@@ -16,12 +16,12 @@ use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
-use crate::answers::{Answer, answers};
+use crate::answers::{Answer, Told, answers};
 use crate::api::Api;
 use crate::append::{Manner, Outcomes, WhenFull};
-use crate::keyring::Ledger;
+use crate::keyring::{Key, Ledger};
 use crate::problem::{Problem, ProblemBody};
-use crate::request::{RequestId, Wait, Writer, ndjson, preferred_wait, traceparent};
+use crate::request::{Asked, RequestId, Wait, Writer, ndjson, preferred_wait};
 use crate::respond;
 use crate::submission::{Submission, submit};
 
@@ -120,10 +120,9 @@ pub(crate) async fn create(
             Outcomes::Unwanted
         },
         when_full: WhenFull::Wait,
-        traceparent: traceparent(&headers),
     };
     let lines = lines(&body, api.limits.batch_lines_max)?;
-    let answers = send(&api, &key.ledger, &lines, manner, wait).await;
+    let answers = send(&api, &key, &lines, key.asks(&headers), manner, wait).await;
     let numbers: Vec<usize> = lines.iter().map(|(number, _)| *number).collect();
     drop(body);
     let answer = share.answer(write(&numbers, &answers, wait, request_id.as_str()));
@@ -158,14 +157,15 @@ fn lines(body: &Bytes, lines_max: usize) -> Result<Vec<(usize, &[u8])>, Problem>
 
 async fn send(
     api: &Api,
-    ledger: &Ledger,
+    key: &Key,
     lines: &[(usize, &[u8])],
+    asked: Asked,
     manner: Manner,
     wait: Option<Wait>,
 ) -> Vec<Result<Answer, Problem>> {
     let mut submitted = Vec::with_capacity(lines.len());
     for (_, line) in lines {
-        submitted.push(submit_line(api, ledger, line, manner.clone()).await);
+        submitted.push(submit_line(api, &key.ledger, line, asked.clone(), manner).await);
     }
     let mut placed = Vec::with_capacity(submitted.len());
     for submission in submitted {
@@ -174,13 +174,14 @@ async fn send(
             Err(problem) => Err(problem),
         });
     }
-    answers(api, ledger, placed, wait.map(|wait| wait.until)).await
+    answers(api, &key.ledger, placed, wait.map(|wait| wait.until)).await
 }
 
 async fn submit_line(
     api: &Api,
     ledger: &Ledger,
     line: &[u8],
+    asked: Asked,
     manner: Manner,
 ) -> Result<Submission, Problem> {
     let raw = RawTransfer::parse(line, Shape::Line)?;
@@ -193,7 +194,7 @@ async fn submit_line(
     };
     let idempotency_key = IdempotencyKey::parse(&idempotency_key.0)?;
     let order = raw.validate(idempotency_key, &ledger.units)?;
-    submit(api, ledger, order, manner).await
+    submit(api, ledger, order, asked, manner).await
 }
 
 fn write(
@@ -206,10 +207,10 @@ fn write(
     for (line, answer) in lines.iter().zip(answers) {
         let answer = match answer {
             Ok(Answer {
-                transfer,
+                transfer: Told::Decided(transfer),
                 is_replay,
                 ..
-            }) if wait.is_some() && respond::is_decided(transfer) => BatchAnswer::Decided {
+            }) if wait.is_some() => BatchAnswer::Decided {
                 line: *line,
                 replayed: *is_replay,
                 transfer,
@@ -220,9 +221,9 @@ fn write(
                 ..
             }) => BatchAnswer::Accepted {
                 line: *line,
-                idempotency_key: &transfer.idempotency_key,
-                status: transfer.status,
-                id: transfer.id,
+                idempotency_key: &transfer.order().idempotency_key,
+                status: transfer.status(),
+                id: transfer.id(),
                 replayed: *is_replay,
             },
             Err(problem) => BatchAnswer::Refused {

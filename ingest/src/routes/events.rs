@@ -95,8 +95,8 @@ async fn read(
         let events = api.store.events(ledger.number, window.stretch).await?;
         let mut place = window.stretch.last;
         let mut read_to = after;
-        for event in &events {
-            let json = json(event);
+        for (encoder, event) in &events {
+            let json = json(*encoder, event);
             let is_first = data.is_empty();
             if data.len() == limit || (json.get().len() > bytes_left && !is_first) {
                 // The rest of the stretch is for the next page.
@@ -126,9 +126,10 @@ fn place_of(event: &Event) -> Place {
     }
 }
 
-fn json(event: &Event) -> Box<RawValue> {
+/// As it stands on the log.
+fn json(encoder: Encoder, event: &Event) -> Box<RawValue> {
     let mut line = Vec::with_capacity(512);
-    event.encode(Encoder::NEWEST, &mut line);
+    event.encode(encoder, &mut line);
     let line = String::from_utf8(line).expect("JSON is UTF-8");
     RawValue::from_string(line.trim_end().to_owned()).expect("an event is JSON")
 }

@@ -19,7 +19,7 @@ use crate::page::{AccountPlace, Page, decode_ledger_place, encode_ledger_place, 
 use crate::problem::{Problem, ProblemBody};
 use crate::request::{Query, Reader, limit};
 use crate::respond;
-use crate::store::transfers::{Below, RefusedSide, version_of};
+use crate::store::transfers::{Below, RefusedSide};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -158,7 +158,9 @@ async fn of_account(
     let page = Page::cut(rows, limit, |(_, row)| bytes(row), |_| String::new());
     for (source, row) in &page.data {
         match source {
-            Source::Posted => place.posted_below = version_of(&row.transfer, account),
+            Source::Posted => {
+                place.posted_below = row.transfer.version_of(account).unwrap_or_default();
+            }
             Source::RefusedDebit => place.refused_debit = Below::of(&row.transfer),
             Source::RefusedCredit => place.refused_credit = Below::of(&row.transfer),
         }

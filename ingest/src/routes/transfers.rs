@@ -20,8 +20,7 @@ use crate::append::{Manner, Outcomes, WhenFull};
 use crate::keyring::Ledger;
 use crate::problem::{Problem, ProblemBody};
 use crate::request::{
-    JsonBytes, PathText, Query, Reader, Wait, Writer, at, idempotency_key, preferred_wait,
-    traceparent, wait,
+    JsonBytes, PathText, Query, Reader, Wait, Writer, at, idempotency_key, preferred_wait, wait,
 };
 use crate::respond;
 use crate::submission::submit;
@@ -83,9 +82,8 @@ pub(crate) async fn create(
             Outcomes::Unwanted
         },
         when_full: WhenFull::Refuse,
-        traceparent: traceparent(&headers),
     };
-    let placed = submit(&api, &key.ledger, order, manner)
+    let placed = submit(&api, &key.ledger, order, key.asks(&headers), manner)
         .await?
         .placed(&api)
         .await;
@@ -302,7 +300,7 @@ pub(crate) async fn timeline(
     let place = row.at();
     let commit = api.store.commit_of(place).await?;
     let transfer = row.transfer;
-    let at = transfer.decided_at.unwrap_or_default();
+    let at = transfer.decided_at;
     let mut data = vec![
         Step::Accepted {
             at: transfer.accepted_at,
@@ -313,9 +311,12 @@ pub(crate) async fn timeline(
             line: place.line,
             look: format!("nats stream get COMMANDS {}", place.position.sequence()),
         },
-        match transfer.reason {
+        match transfer.refusal() {
             None => Step::Posted { at },
-            reason => Step::Refused { at, reason },
+            Some(refusal) => Step::Refused {
+                at,
+                reason: Some(refusal.reason),
+            },
         },
     ];
     data.extend(commit.map(|commit| Step::Committed {

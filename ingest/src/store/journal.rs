@@ -2,8 +2,8 @@
 //!
 //! Invariant: a window never passes the applied position, so that a commit which comes late is never skipped.
 
-use journal::{Place, Stretch, events_in, partition_number};
-use schemas::{Event, Partition};
+use journal::{Place, Stretch, encoders_in, events_in, partition_number};
+use schemas::{Encoder, Event, Partition};
 
 use super::{Store, Unavailable};
 
@@ -65,13 +65,30 @@ impl Store {
         }))
     }
 
-    /// The events of one ledger in a stretch, in order.
+    /// The events of one ledger in a stretch, in order, each with the encoder of its commit.
     pub(crate) async fn events(
         &self,
         ledger: i32,
         stretch: Stretch,
-    ) -> Result<Vec<Event>, Unavailable> {
-        let read = events_in(&self.pool, stretch, Some(ledger));
+    ) -> Result<Vec<(Encoder, Event)>, Unavailable> {
+        let read = async {
+            let (events, encoders) = futures::try_join!(
+                events_in(&self.pool, stretch, Some(ledger)),
+                encoders_in(&self.pool, stretch),
+            )?;
+            let encoder = |event: &Event| {
+                let commit = encoders.partition_point(|(last, _)| *last < event.at.position);
+                // A newer program's encoder is not known here: then as well as we can.
+                let known = encoders
+                    .get(commit)
+                    .and_then(|(_, number)| Encoder::parse(*number));
+                known.unwrap_or(Encoder::NEWEST)
+            };
+            Ok(events
+                .into_iter()
+                .map(|event| (encoder(&event), event))
+                .collect())
+        };
         self.read("reading events", read).await
     }
 }

@@ -14,6 +14,7 @@ use crate::lives::Life;
 /// A key that is not revoked.
 #[derive(Debug, sqlx::FromRow)]
 pub(crate) struct ActiveKey {
+    pub(crate) id: String,
     pub(crate) hash: Vec<u8>,
     pub(crate) ledger: i32,
     pub(crate) scope: String,
@@ -50,7 +51,7 @@ impl Store {
 pub(crate) async fn load(pool: &PgPool) -> sqlx::Result<Loaded> {
     let (ledgers, keys, lives) = futures::try_join!(
         ledgers(pool),
-        sqlx::query_as("SELECT hash, ledger, scope FROM keys WHERE revoked_at IS NULL")
+        sqlx::query_as("SELECT id, hash, ledger, scope FROM keys WHERE revoked_at IS NULL")
             .fetch_all(pool),
         super::lives::lives(pool),
     )?;

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use journal::{TransferRow, partition_number, select_transfers};
-use schemas::{AccountId, LinePosition, Timestamp, Transfer, TransferId, TransferStatus};
+use schemas::{AccountId, LinePosition, Transfer, TransferId, TransferStatus};
 use sqlx::types::Uuid;
 
 use super::{Store, Unavailable};
@@ -26,20 +26,10 @@ impl Below {
 
     pub(crate) fn of(transfer: &Transfer) -> Self {
         Self {
-            decided_at: transfer.decided_at.map_or(0, Timestamp::nanoseconds),
+            decided_at: transfer.decided_at.nanoseconds(),
             id: transfer.id.to_bytes(),
         }
     }
-}
-
-/// The version that a posting gave to one of its two accounts.
-pub(crate) fn version_of(transfer: &Transfer, account: &AccountId) -> i64 {
-    let version = if transfer.debit_account == *account {
-        transfer.debit_version
-    } else {
-        transfer.credit_version
-    };
-    version.unwrap_or_default()
 }
 
 /// Which list of refused transfers of one account.
@@ -181,7 +171,7 @@ impl Store {
         let (mut rows, credits): (Vec<TransferRow>, Vec<TransferRow>) =
             self.read("listing an account's transfers", both).await?;
         rows.extend(credits);
-        rows.sort_unstable_by_key(|row| std::cmp::Reverse(version_of(&row.transfer, account)));
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.transfer.version_of(account)));
         rows.truncate(usize::try_from(limit).unwrap_or(0));
         Ok(rows)
     }

@@ -194,3 +194,47 @@ async fn an_account_is_opened_over_the_log() {
             .all(|command| command["command"] == "open_account")
     );
 }
+
+#[tokio::test]
+async fn each_command_says_who_asked_and_keeps_a_trace_context_of_its_own() {
+    let api = Api::start().await;
+    let trace = |number: usize| format!("00-{:032x}-00f067aa0ba902b7-01", number + 1);
+    let body = transfer_body("alice", "bob", "1").to_string();
+    let asked: Vec<(String, String)> = (0..50)
+        .map(|number| (format!("k{number}"), trace(number)))
+        .collect();
+    let sent = asked.iter().map(async |(key, trace)| {
+        let headers = [("idempotency-key", key.as_str()), ("traceparent", trace)];
+        api.post("/v1/transfers", &headers, &body).await.expect(202);
+    });
+    join_all(sent).await;
+    let record = api.records().await;
+    assert!(record.len() < asked.len(), "some share a record");
+    let id = |key: &str| format!("key:{}", key.split('_').nth(1).unwrap());
+    let commands = api.commands().await;
+    for (key, trace) in &asked {
+        let mine = |command: &&serde_json::Value| command["idempotency_key"] == **key;
+        let command = commands.iter().find(mine).unwrap();
+        assert_eq!(command["traceparent"], **trace);
+        assert_eq!(command["actor"], id(&api.write_key));
+    }
+    let limit = r#"{"id":"carol","currency":"USD","min_balance":null}"#;
+    let path = "/v1/accounts";
+    let opening = api.send(
+        axum::http::Method::POST,
+        path,
+        &api.admin_key,
+        &[],
+        limit.into(),
+    );
+    let on_the_log = crate::harness::eventually("it is on the log", async || {
+        let commands = api.commands().await;
+        commands
+            .iter()
+            .any(|command| command["id"] == "carol" && command["actor"] == id(&api.admin_key))
+    });
+    tokio::select! {
+        answer = opening => panic!("nobody decides: {}", answer.status),
+        () = on_the_log => {}
+    }
+}

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use schemas::{
-    Account, AccountId, AccountRefused, AccountStatus, Currency, DeadLettered, Event,
-    IdempotencyKey, KeyReused, LedgerName, LinePosition, Metadata, Money, Outcome, Partition,
-    Position, RefusalReason, Replayed, Timestamp, Transfer, TransferId, TransferStatus,
-    partition_of,
+    Account, AccountId, AccountRefused, AccountStatus, Actor, After, Amount, Currency,
+    DeadLettered, Event, Funds, IdempotencyKey, KeyReused, LedgerName, LinePosition, Metadata,
+    Money, Outcome, Partition, Position, Refusal, RefusalReason, Replayed, Seen, Timestamp,
+    Transfer, TransferId, TransferOrder, Verdict, partition_of,
 };
 use serde_json::{Value, json};
 use streams::{Reply, ReplyTo};
@@ -43,6 +43,7 @@ async fn decide_at(api: &Api, account: &str, further: u64, decide: impl Fn(&Valu
             },
             ledger: Some(LedgerName::parse("demo").unwrap()),
             decided_at: Timestamp::from_nanoseconds(7),
+            actor: Some(Actor::Nats),
             outcome: decide(&serde_json::from_slice(command).unwrap()),
         };
         event.encode(schemas::Encoder::NEWEST, &mut events);
@@ -58,30 +59,34 @@ async fn decide_at(api: &Api, account: &str, further: u64, decide: impl Fn(&Valu
 
 fn posted(command: &Value) -> Transfer {
     let account = |field: &str| AccountId::parse(command[field].as_str().unwrap()).unwrap();
-    let usd = |minor| Money { minor, exponent: 2 };
+    let after = |balance| After {
+        version: 1,
+        balance,
+    };
     Transfer {
         id: TransferId::derive(
             &LedgerName::parse("demo").unwrap(),
             &IdempotencyKey::parse(command["idempotency_key"].as_str().unwrap()).unwrap(),
         ),
-        status: TransferStatus::Posted,
-        reason: None,
-        detail: None,
-        debit_account: account("debit_account"),
-        credit_account: account("credit_account"),
-        amount: usd(100),
-        currency: Currency::parse("USD").unwrap(),
-        description: None,
-        metadata: None::<Metadata>,
-        idempotency_key: IdempotencyKey::parse("k").unwrap(),
+        order: TransferOrder {
+            idempotency_key: IdempotencyKey::parse("k").unwrap(),
+            debit_account: account("debit_account"),
+            credit_account: account("credit_account"),
+            amount: Amount::from_minor(100).unwrap(),
+            currency: Currency::parse("USD").unwrap(),
+            exponent: 2,
+            description: None,
+            metadata: None::<Metadata>,
+        },
         accepted_at: Timestamp::default(),
-        decided_at: Some(Timestamp::from_nanoseconds(7)),
+        decided_at: Timestamp::from_nanoseconds(7),
         partition: Partition(0),
         position: Position::new(0, 1),
-        debit_version: Some(1),
-        credit_version: Some(1),
-        debit_balance_after: Some(usd(0)),
-        credit_balance_after: Some(usd(100)),
+        actor: Some(Actor::Nats),
+        verdict: Verdict::Posted {
+            debit: after(0),
+            credit: after(100),
+        },
     }
 }
 
@@ -100,20 +105,36 @@ async fn waited(decide: impl Fn(&Value) -> Outcome) -> Answer {
 
 #[tokio::test]
 async fn a_waiting_client_hears_whatever_was_decided() {
-    let answer = waited(|command| Outcome::Posted(posted(command))).await;
+    let answer = waited(|command| Outcome::Decided(posted(command))).await;
     assert_eq!(answer.expect(200)["status"], "posted");
     assert_eq!(answer.header("preference-applied"), "wait=15");
     assert_eq!(answer.header("idempotent-replayed"), "");
 
     let refused = |command: &Value| {
-        Outcome::Refused(Transfer {
-            status: TransferStatus::Refused,
-            reason: Some(RefusalReason::InsufficientFunds),
+        Outcome::Decided(Transfer {
+            verdict: Verdict::Refused {
+                refusal: Refusal {
+                    reason: RefusalReason::InsufficientFunds,
+                    detail: "account alice has 5.00 and may not fall below 4.50".to_owned(),
+                },
+                seen: Some(Seen {
+                    version: 3,
+                    funds: Some(Funds {
+                        balance: 500,
+                        min_balance: Some(450),
+                    }),
+                }),
+            },
             ..posted(command)
         })
     };
     let answer = waited(refused).await;
-    assert_eq!(answer.expect(200)["reason"], "insufficient_funds");
+    let refusal = answer.expect(200);
+    assert_eq!(refusal["reason"], "insufficient_funds");
+    assert_eq!(refusal["balance_seen"], "5.00");
+    assert_eq!(refusal["version_seen"], 3);
+    assert_eq!(refusal["min_balance_seen"], "4.50");
+    assert_eq!(refusal["actor"], "nats");
 
     let replayed = |command: &Value| {
         let transfer = posted(command);
@@ -147,7 +168,7 @@ async fn a_conflict_or_a_dead_letter_is_a_422() {
 #[tokio::test]
 async fn a_reply_about_another_transfer_is_not_believed() {
     let another = |command: &Value| {
-        Outcome::Posted(Transfer {
+        Outcome::Decided(Transfer {
             id: TransferId::from_bytes([1; 16]),
             ..posted(command)
         })
@@ -158,7 +179,7 @@ async fn a_reply_about_another_transfer_is_not_believed() {
             differs: vec!["amount".to_owned()],
         })
     };
-    let right = |command: &Value| Outcome::Posted(posted(command));
+    let right = |command: &Value| Outcome::Decided(posted(command));
     let forged: [(u64, &dyn Fn(&Value) -> Outcome); 3] = [(0, &another), (0, &reused), (1, &right)];
     for (further, decide) in forged {
         let api = Api::start().await;
@@ -203,7 +224,7 @@ async fn a_batch_that_waits_shows_its_transfers() {
     let body = line.to_string();
     let (answer, ()) = tokio::join!(
         api.post("/v1/transfers/batch", &[("prefer", "wait=15")], &body),
-        decide_first(&api, "alice", |command| Outcome::Posted(posted(command)))
+        decide_first(&api, "alice", |command| Outcome::Decided(posted(command)))
     );
     let line = answer.expect(200);
     assert_eq!(line["status"], "posted");

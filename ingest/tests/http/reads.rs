@@ -545,3 +545,41 @@ async fn positions_carry_the_generation_of_the_stream() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_event_reads_as_its_commit_wrote_it() {
+    let api = Api::start().await;
+    let mut book = Book::new(&api, "demo").await;
+    book.refused("old", "alice", "bob", 100).await;
+    book.refused("new", "alice", "bob", 100).await;
+    book.close().await;
+    sqlx::raw_sql(
+        "UPDATE transfers SET actor = 'key:4f2a', balance_seen = 50, version_seen = 3, min_balance_seen = -10;
+         INSERT INTO commits (position, first_position, decided_at, epoch, commands, partition, encoder, previous_hash, hash)
+         SELECT p, p, p, 1, 1, 0, p, decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex')
+           FROM generate_series(1, 2) p",
+    )
+    .execute(&api.pool)
+    .await
+    .unwrap();
+    let page = api.get(&api.read_key, "/v1/events").await.expect(200);
+    let [old, new] = &page["data"].as_array().unwrap()[..] else {
+        panic!("{page}");
+    };
+    for field in ["actor", "balance_seen", "version_seen", "min_balance_seen"] {
+        assert_eq!(old["data"].get(field), None, "{field}");
+    }
+    assert_eq!(
+        (old.get("actor"), &new["actor"]),
+        (None, &json!("key:4f2a"))
+    );
+    // An answer tells what is known, whichever encoder wrote the event.
+    for key in ["old", "new"] {
+        let path = format!("/v1/transfers/by-key/{key}");
+        let answer = api.get(&api.read_key, &path).await.expect(200);
+        assert_eq!(answer["balance_seen"], "0.50");
+        assert_eq!(answer["version_seen"], 3);
+        assert_eq!(answer["min_balance_seen"], "-0.10");
+        assert_eq!(answer["actor"], "key:4f2a");
+    }
+}

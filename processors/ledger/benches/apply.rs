@@ -76,6 +76,7 @@ fn batch(size: u32, accounts: u32) -> Batch {
             ledger: 1,
             ledger_name: LedgerName::parse("bench").expect("a ledger's name"),
             accepted_at: Timestamp::default(),
+            actor: schemas::Actor::Nats,
             order: Order::Transfer(order),
         }
     });

@@ -3,7 +3,8 @@
 //! Invariant: `Rows` answers `Reads` place by place, so that no look-up is needed while deciding.
 
 use schemas::{
-    Account, AccountId, LedgerName, LinePosition, Opening, Order, Timestamp, Transfer, TransferId,
+    Account, AccountId, Actor, LedgerName, LinePosition, Opening, Order, Timestamp, Transfer,
+    TransferId,
 };
 
 /// Commands in the order of the log.
@@ -20,6 +21,8 @@ pub struct Item {
     pub ledger: i32,
     pub ledger_name: LedgerName,
     pub accepted_at: Timestamp,
+    /// Who asked for it.
+    pub actor: Actor,
     pub order: Order,
 }
 

@@ -8,6 +8,10 @@ use crate::batch::Touch;
 use crate::transfers::Seen;
 use crate::{AccountKey, AccountRow, Batch, Reads, Rows, accounts, transfers};
 
+/// Version of the rules by which commands are decided, kept with every commit: one that decides any command otherwise
+/// has another number, so that it does not judge what was decided before it.
+pub const RULES: i16 = 1;
+
 /// What a batch comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {

@@ -11,4 +11,4 @@ mod decide;
 mod transfers;
 
 pub use batch::{AccountKey, AccountRow, Batch, Item, Reads, Rows};
-pub use decide::{Decision, apply, reads};
+pub use decide::{Decision, RULES, apply, reads};

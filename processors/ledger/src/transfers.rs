@@ -3,8 +3,8 @@
 //! Invariant: a posting moves the same amount out of one balance and into another, or nothing at all.
 
 use schemas::{
-    Account, AccountId, AccountStatus, KeyReused, Money, Outcome, Refusal, RefusalReason, Replayed,
-    Timestamp, Transfer, TransferOrder, TransferStatus,
+    Account, AccountId, AccountStatus, After, Funds, KeyReused, Outcome, Refusal, RefusalReason,
+    Replayed, Timestamp, Transfer, TransferOrder, Verdict,
 };
 
 use crate::AccountRow;
@@ -41,19 +41,25 @@ pub(crate) fn decide(
         .into_iter()
         .filter_map(|place| state.accounts[place].as_ref())
         .fold(state.now, |at, row| at.max(row.changed_at));
-    let mut transfer = undecided(item, order, decided_at);
-    let outcome = match check(state, order, places) {
-        Ok(after) => {
-            post(state, places, after, &mut transfer);
-            Outcome::Posted(transfer)
-        }
-        Err(refusal) => {
-            transfer.status = TransferStatus::Refused;
-            transfer.reason = Some(refusal.reason);
-            transfer.detail = Some(refusal.detail);
-            Outcome::Refused(transfer)
-        }
+    let verdict = match check(state, order, places) {
+        Ok(after) => post(state, places, after, decided_at),
+        Err(refusal) => Verdict::Refused {
+            refusal,
+            seen: state.accounts[places.debit]
+                .as_ref()
+                .map(|row| seen(&row.account, order)),
+        },
     };
+    let outcome = Outcome::Decided(Transfer {
+        id: order.id(&item.ledger_name),
+        order: order.clone(),
+        accepted_at: item.accepted_at,
+        decided_at,
+        partition: item.at.partition,
+        position: item.at.position,
+        actor: Some(item.actor.clone()),
+        verdict,
+    });
     state.seen[places.transfer] = Seen::Here(state.outcomes.len());
     (decided_at, outcome)
 }
@@ -63,7 +69,7 @@ fn first_answer(state: &State, place: usize) -> Option<&Transfer> {
         Seen::Never => None,
         Seen::Stored(transfer) => Some(transfer),
         Seen::Here(place) => match &state.outcomes[*place].1 {
-            Outcome::Posted(transfer) | Outcome::Refused(transfer) => Some(transfer),
+            Outcome::Decided(transfer) => Some(transfer),
             _ => unreachable!("only a first decision is remembered"),
         },
     }
@@ -71,7 +77,7 @@ fn first_answer(state: &State, place: usize) -> Option<&Transfer> {
 
 /// The same request gets the first answer; another request under the same key gets nothing but an explanation.
 fn repeat(first: &Transfer, order: &TransferOrder) -> Outcome {
-    let differs = first.order().differs(order);
+    let differs = first.order.differs(order);
     if differs.is_empty() {
         Outcome::Replayed(Replayed {
             transfer: first.clone(),
@@ -84,30 +90,15 @@ fn repeat(first: &Transfer, order: &TransferOrder) -> Outcome {
     }
 }
 
-fn undecided(item: &Item, order: &TransferOrder, decided_at: Timestamp) -> Transfer {
-    Transfer {
-        id: order.id(&item.ledger_name),
-        status: TransferStatus::Pending,
-        reason: None,
-        detail: None,
-        debit_account: order.debit_account.clone(),
-        credit_account: order.credit_account.clone(),
-        amount: Money {
-            minor: order.amount.minor(),
-            exponent: order.exponent,
-        },
-        currency: order.currency,
-        description: order.description.clone(),
-        metadata: order.metadata.clone(),
-        idempotency_key: order.idempotency_key.clone(),
-        accepted_at: item.accepted_at,
-        decided_at: Some(decided_at),
-        partition: item.at.partition,
-        position: item.at.position,
-        debit_version: None,
-        credit_version: None,
-        debit_balance_after: None,
-        credit_balance_after: None,
+/// What a refusal tells of the debit account.
+fn seen(account: &Account, order: &TransferOrder) -> schemas::Seen {
+    let comparable = account.balance.exponent == order.exponent;
+    schemas::Seen {
+        version: account.version,
+        funds: comparable.then(|| Funds {
+            balance: account.balance.minor,
+            min_balance: account.min_balance.map(|least| least.minor),
+        }),
     }
 }
 
@@ -203,21 +194,20 @@ fn refusal(reason: RefusalReason, detail: String) -> Refusal {
     Refusal { reason, detail }
 }
 
-fn post(state: &mut State, places: Places, after: (i64, i64), transfer: &mut Transfer) {
-    let decided_at = transfer.decided_at.expect("set when the decision began");
+fn post(state: &mut State, places: Places, after: (i64, i64), decided_at: Timestamp) -> Verdict {
     let mut move_to = |place: usize, balance: i64| {
         let row = state.accounts[place].as_mut().expect("checked to exist");
         row.account.balance.minor = balance;
         row.account.version += 1;
         row.changed_at = decided_at;
         state.touched[place] = true;
-        (row.account.version, row.account.balance)
+        After {
+            version: row.account.version,
+            balance,
+        }
     };
-    let (debit_version, debit_balance) = move_to(places.debit, after.0);
-    let (credit_version, credit_balance) = move_to(places.credit, after.1);
-    transfer.status = TransferStatus::Posted;
-    transfer.debit_version = Some(debit_version);
-    transfer.debit_balance_after = Some(debit_balance);
-    transfer.credit_version = Some(credit_version);
-    transfer.credit_balance_after = Some(credit_balance);
+    Verdict::Posted {
+        debit: move_to(places.debit, after.0),
+        credit: move_to(places.credit, after.1),
+    }
 }

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 
 use journal::Ledgers;
 use schemas::{
-    AccountChange, AccountId, Command, Event, Metadata, Money, Order, Outcome, Timestamp, Transfer,
+    AccountChange, AccountId, Command, Event, Metadata, Order, Outcome, Timestamp, Transfer,
     TransferOrder, partition_of,
 };
 use sha2::{Digest, Sha256};
@@ -73,7 +73,7 @@ impl Differences {
 
     fn transfer(&mut self, line: &Line, command: &Command, order: &TransferOrder, event: &Event) {
         match &event.outcome {
-            Outcome::Posted(transfer) | Outcome::Refused(transfer) => {
+            Outcome::Decided(transfer) => {
                 self.request(command, order, transfer);
                 let accepted_at = command
                     .accepted_at
@@ -100,30 +100,27 @@ impl Differences {
     }
 
     fn request(&mut self, command: &Command, order: &TransferOrder, transfer: &Transfer) {
-        let amount = Money {
-            minor: order.amount.minor(),
-            exponent: order.exponent,
-        };
+        let found = &transfer.order;
         self.field("id", &order.id(&command.ledger), &transfer.id);
-        self.field("key", &order.idempotency_key, &transfer.idempotency_key);
-        self.field(
-            "debit_account",
-            &order.debit_account,
-            &transfer.debit_account,
-        );
+        self.field("key", &order.idempotency_key, &found.idempotency_key);
+        self.field("debit_account", &order.debit_account, &found.debit_account);
         self.field(
             "credit_account",
             &order.credit_account,
-            &transfer.credit_account,
+            &found.credit_account,
         );
-        if amount != transfer.amount {
-            self.0
-                .push(format!("amount is {}, expected {amount}", transfer.amount));
+        let amount = |order: &TransferOrder| order.money(order.amount.minor());
+        if amount(order) != amount(found) {
+            self.0.push(format!(
+                "amount is {}, expected {}",
+                amount(found),
+                amount(order)
+            ));
         }
-        self.field("currency", &order.currency, &transfer.currency);
-        self.field("description", &order.description, &transfer.description);
-        if !Metadata::is_repeat(order.metadata.as_ref(), transfer.metadata.as_ref()) {
-            self.field("metadata", &order.metadata, &transfer.metadata);
+        self.field("currency", &order.currency, &found.currency);
+        self.field("description", &order.description, &found.description);
+        if !Metadata::is_repeat(order.metadata.as_ref(), found.metadata.as_ref()) {
+            self.field("metadata", &order.metadata, &found.metadata);
         }
     }
 

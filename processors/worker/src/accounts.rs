@@ -3,6 +3,7 @@
 //! Invariant: each row is written by one statement, with everything about it: a table checks its constraints at every
 //! statement, and what an account holds may break the limit that it had before.
 
+use journal::Decided;
 use ledger::{AccountKey, AccountRow};
 use schemas::Outcome;
 
@@ -45,7 +46,7 @@ fn rewritten(commit: &Commit) -> Vec<AccountKey> {
     let mut rewritten: Vec<_> = commit
         .events
         .iter()
-        .filter_map(|(ledger, event)| match &event.outcome {
+        .filter_map(|Decided { ledger, event, .. }| match &event.outcome {
             Outcome::AccountChanged(account)
             | Outcome::AccountFrozen(account)
             | Outcome::AccountUnfrozen(account)
@@ -53,8 +54,7 @@ fn rewritten(commit: &Commit) -> Vec<AccountKey> {
                 ledger: (*ledger)?,
                 id: account.id.clone(),
             }),
-            Outcome::Posted(_)
-            | Outcome::Refused(_)
+            Outcome::Decided(_)
             | Outcome::Replayed(_)
             | Outcome::KeyReused(_)
             | Outcome::AccountOpened(_)

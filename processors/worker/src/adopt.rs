@@ -279,9 +279,9 @@ impl Rows<'_> {
             return false;
         };
         match (&command.order, outcome) {
-            (Order::Transfer(order), Outcome::Posted(transfer) | Outcome::Refused(transfer)) => {
+            (Order::Transfer(order), Outcome::Decided(transfer)) => {
                 order.id(&command.ledger) == transfer.id
-                    && order.differs(&transfer.order()).is_empty()
+                    && order.differs(&transfer.order).is_empty()
             }
             (Order::Transfer(order), Outcome::Replayed(replayed)) => {
                 order.id(&command.ledger) == replayed.transfer.id

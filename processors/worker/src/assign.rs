@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use journal::partition_number;
-use schemas::Partition;
+use schemas::{Encoder, Partition};
 use sqlx::{PgPool, Row};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -32,6 +32,8 @@ pub(crate) struct Assignment {
     held: BTreeMap<Partition, Holding>,
     /// When the log answered last.
     heard_at: Instant,
+    /// A program with a newer encoder or newer rules commits.
+    is_outdated: bool,
 }
 
 struct Holding {
@@ -42,6 +44,7 @@ struct Holding {
 }
 
 /// What Postgres shows of processors and partitions.
+#[derive(Default)]
 struct View {
     live: Vec<String>,
     free: Vec<Partition>,
@@ -53,6 +56,7 @@ impl Assignment {
             processor,
             held: BTreeMap::new(),
             heard_at: Instant::now(),
+            is_outdated: false,
         }
     }
 
@@ -60,13 +64,7 @@ impl Assignment {
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
             if self.hears_the_log().await {
-                let Processor {
-                    store,
-                    owner,
-                    config,
-                    ..
-                } = &self.processor;
-                match look(&store.pool, owner, config.lease).await {
+                match self.look().await {
                     Ok(view) => self.adjust(&view),
                     Err(error) => {
                         tracing::warn!(error = %error.chain(), "partitions stay as they are");
@@ -81,6 +79,36 @@ impl Assignment {
             }
         }
         self.give_back().await;
+    }
+
+    /// What Postgres shows; nothing to take, and us not among those who share, once a newer program commits.
+    async fn look(&mut self) -> Result<View, Error> {
+        let Processor {
+            store,
+            owner,
+            config,
+            ..
+        } = &self.processor;
+        let (encoder, rules) = journal::newest_versions(&store.pool)
+            .await
+            .map_err(|error| Error::unavailable("looking who commits", error))?;
+        let was_outdated = self.is_outdated;
+        self.is_outdated = encoder > Encoder::NEWEST.number() || rules > ledger::RULES;
+        metrics::outdated(self.is_outdated);
+        if !self.is_outdated {
+            return look(&store.pool, owner, config.lease).await;
+        }
+        if !was_outdated {
+            tracing::error!(
+                encoder,
+                rules,
+                "a newer program commits here (this one knows encoder {} and rules {}): no partition is taken, run a newer program",
+                Encoder::NEWEST.number(),
+                ledger::RULES
+            );
+            leave(&store.pool, owner).await?;
+        }
+        Ok(View::default())
     }
 
     /// Whether the log answered lately. What cannot be read is not held: others may reach the log.
@@ -150,11 +178,11 @@ impl Assignment {
         tracing::info!(%partition, "taking the partition");
         let (release, give_up) = (CancellationToken::new(), CancellationToken::new());
         let (processor, released) = (self.processor.clone(), release.clone());
-        let given_up = give_up.clone();
+        let dropped = give_up.clone();
         let task = tokio::spawn(async move {
             tokio::select! {
                 ended = hold(&processor, partition, &released) => ended,
-                () = given_up.cancelled() => {
+                () = dropped.cancelled() => {
                     let Processor { store, owner, .. } = &processor;
                     if let Err(error) = abandon(&store.pool, owner, partition).await {
                         tracing::warn!(%partition, error = %error.chain(), "the lease runs out by itself");

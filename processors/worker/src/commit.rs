@@ -6,9 +6,9 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use journal::{Entry, Lines, link};
+use journal::{Decided, Entry, Lines, link};
 use ledger::{AccountKey, AccountRow, Batch, Decision};
-use schemas::{DeadLettered, Encoder, Event, Outcome, Position, Timestamp};
+use schemas::{DeadLettered, Encoder, Event, Outcome, Position, Timestamp, line_to_keep};
 use streams::EventRecord;
 
 pub(crate) use journal::DeadLetter;
@@ -20,6 +20,8 @@ use crate::seam::Lease;
 pub(crate) enum Slot {
     Command {
         body: Bytes,
+        /// The header block of its record.
+        headers: Bytes,
         /// When the log stored its record.
         recorded_at: Timestamp,
     },
@@ -31,8 +33,8 @@ pub(crate) enum Slot {
 pub struct Commit {
     pub lease: Lease,
     pub decided_at: Timestamp,
-    /// In the order of the log, dead letters among them; with the number of the ledger.
-    pub events: Vec<(Option<i32>, Event)>,
+    /// In the order of the log, dead letters among them.
+    pub events: Vec<Decided>,
     pub dead: Vec<DeadLetter>,
     pub opened: Vec<(AccountKey, AccountRow)>,
     /// Accounts that existed and changed.
@@ -48,6 +50,7 @@ impl Commit {
         Entry {
             epoch: self.lease.epoch,
             decided_at: self.decided_at,
+            rules: ledger::RULES,
             events: &self.events,
             dead: &self.dead,
             record: &self.record,
@@ -76,31 +79,33 @@ pub(crate) fn build(
     let mut events = Vec::with_capacity(slots.len());
     for slot in slots {
         events.push(match slot {
-            Slot::Command { .. } => {
+            Slot::Command { body, .. } => {
                 let (item, (decided_at, outcome)) =
                     decided.next().expect("one outcome per command");
-                let ledger = Some(item.ledger_name.clone());
-                (
-                    Some(item.ledger),
-                    Event {
+                Decided {
+                    ledger: Some(item.ledger),
+                    command: line_of(&outcome, body),
+                    event: Event {
                         at: item.at,
-                        ledger,
+                        ledger: Some(item.ledger_name.clone()),
                         decided_at,
+                        actor: Some(item.actor.clone()),
                         outcome,
                     },
-                )
+                }
             }
             Slot::Dead(letter) => {
                 dead.push(letter.clone());
-                (
-                    letter.ledger.as_ref().map(|(number, _)| *number),
-                    dead_event(letter, now),
-                )
+                Decided {
+                    ledger: letter.ledger.as_ref().map(|(number, _)| *number),
+                    command: None,
+                    event: dead_event(letter, now),
+                }
             }
         });
     }
     let encoder = Encoder::NEWEST;
-    let lines = Lines::encode(encoder, events.iter().map(|(_, event)| event));
+    let lines = Lines::encode(encoder, events.iter().map(|decided| &decided.event));
     let record = EventRecord {
         partition: lease.partition,
         first_position: span.0,
@@ -124,11 +129,20 @@ pub(crate) fn build(
     }
 }
 
+/// The line, where the row does not say everything that it asked.
+fn line_of(outcome: &Outcome, line: &[u8]) -> Option<Box<str>> {
+    match outcome {
+        Outcome::Decided(_) | Outcome::Replayed(_) => None,
+        _ => Some(line_to_keep(line).into()),
+    }
+}
+
 fn dead_event(letter: &DeadLetter, now: Timestamp) -> Event {
     Event {
         at: letter.at,
         ledger: letter.ledger.as_ref().map(|(_, name)| name.clone()),
         decided_at: now,
+        actor: Some(letter.actor.clone()),
         outcome: Outcome::DeadLettered(DeadLettered {
             reason: letter.reason.clone(),
             detail: letter.detail.clone(),

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use journal::Ledgers;
 use ledger::Item;
 use schemas::{
-    Command, IdempotencyKey, Invalid, LedgerName, LinePosition, Partition, Position, Timestamp,
-    TransferId, partition_of,
+    Actor, Command, IdempotencyKey, Invalid, LedgerName, LinePosition, Partition, Position,
+    Timestamp, TransferId, partition_of,
 };
 use streams::{Record, ReplyTo, lines_of};
 
@@ -30,6 +30,8 @@ pub(crate) enum Line {
 pub(crate) struct Decoded {
     pub(crate) position: Position,
     pub(crate) stored_at: Timestamp,
+    /// The header block.
+    pub(crate) headers: Bytes,
     pub(crate) lines: Vec<Line>,
     /// Where to send the outcomes, and under which record id.
     pub(crate) reply: Option<(ReplyTo, String)>,
@@ -61,6 +63,7 @@ pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Dec
     let mut decoded = Decoded {
         position,
         stored_at: record.stored_at,
+        headers: record.headers.clone(),
         lines: Vec::new(),
         event_bytes_max: DEAD_EVENT_BYTES_MAX,
         reply: record.reply_to.clone().zip(record.id.clone()),
@@ -74,14 +77,14 @@ pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Dec
     let texts = match texts_of(record, limits) {
         Ok(texts) => texts,
         Err((reason, detail)) => {
-            decoded.lines = whole(record, at, reason, detail);
+            decoded.lines = whole(record, at, reason, &detail);
             return decoded;
         }
     };
     for (line, text) in texts.into_iter().enumerate() {
         let line = u32::try_from(line).expect("a record holds fewer than 2^32 lines");
         let at = LinePosition { line, ..at };
-        let decoded_line = decode_line(&text, at, record.stored_at, limits, ledgers);
+        let decoded_line = decode_line(&text, at, record, limits, ledgers);
         if let Err(invalid) = &decoded_line {
             decoded.unknown_ledger |=
                 ["ledger_unknown", "currency_unknown"].contains(&invalid.code);
@@ -97,7 +100,7 @@ pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Dec
             record,
             at,
             "record_too_long",
-            format!(
+            &format!(
                 "the events of this record could take {} bytes, more than the log takes at once",
                 decoded.event_bytes_max
             ),
@@ -145,15 +148,16 @@ fn texts_of(record: &Record, limits: &Limits) -> Result<Vec<Bytes>, (&'static st
 }
 
 /// A record that is one dead letter.
-fn whole(record: &Record, at: LinePosition, reason: &'static str, detail: String) -> Vec<Line> {
+fn whole(record: &Record, at: LinePosition, reason: &'static str, detail: &str) -> Vec<Line> {
     vec![Line::Dead(DeadLetter {
         at,
         whole: true,
         recorded_at: record.stored_at,
         ledger: None,
         transfer_id: None,
+        actor: Actor::Nats,
         reason: reason.to_owned(),
-        detail: shorten(&detail),
+        detail: shorten(detail),
         body: record.body.clone(),
         headers: record.headers.clone(),
     })]
@@ -169,7 +173,7 @@ fn event_bytes(line: &Result<(Item, usize), Invalid>) -> usize {
 fn decode_line(
     text: &[u8],
     at: LinePosition,
-    stored_at: Timestamp,
+    record: &Record,
     limits: &Limits,
     ledgers: &Ledgers,
 ) -> Result<(Item, usize), Invalid> {
@@ -197,7 +201,8 @@ fn decode_line(
         ledger: ledger.number,
         accepted_at: command
             .accepted_at
-            .map_or(stored_at, |at| at.min(stored_at)),
+            .map_or(record.stored_at, |at| at.min(record.stored_at)),
+        actor: actor(record, command.actor),
         ledger_name: command.ledger,
         order: command.order,
     };
@@ -213,14 +218,19 @@ fn dead(
 ) -> DeadLetter {
     let named = named(&body);
     let ledger = named
+        .ledger
         .as_ref()
-        .and_then(|(ledger, _)| Some((ledgers.get(ledger)?.number, ledger.clone())));
+        .and_then(|ledger| Some((ledgers.get(ledger)?.number, ledger.clone())));
     DeadLetter {
         at,
         whole: false,
         recorded_at: record.stored_at,
-        transfer_id: named.and_then(|(ledger, key)| Some(TransferId::derive(&ledger, &key?))),
+        transfer_id: named
+            .ledger
+            .zip(named.key)
+            .map(|(ledger, key)| TransferId::derive(&ledger, &key)),
         ledger,
+        actor: actor(record, named.actor),
         reason: invalid.code.to_owned(),
         detail: shorten(&invalid.detail),
         body,
@@ -243,12 +253,28 @@ pub(crate) fn shorten(detail: &str) -> String {
         .collect()
 }
 
-/// Ledger and key of a line that is no command but still says whose it is.
-fn named(body: &[u8]) -> Option<(LedgerName, Option<IdempotencyKey>)> {
-    let object: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let ledger = LedgerName::parse(object.get("ledger")?.as_str()?).ok()?;
-    let key = object
-        .get("idempotency_key")
-        .and_then(serde_json::Value::as_str);
-    Some((ledger, key.and_then(|key| IdempotencyKey::parse(key).ok())))
+/// Who asked for a line: what it claims is believed in a record of ours only. Whoever forges its headers is an admin of
+/// every ledger already.
+fn actor(record: &Record, claimed: Option<Actor>) -> Actor {
+    claimed.filter(|_| record.is_ours()).unwrap_or(Actor::Nats)
+}
+
+/// What a line that is no command still says of itself.
+#[derive(Default)]
+struct Named {
+    ledger: Option<LedgerName>,
+    key: Option<IdempotencyKey>,
+    actor: Option<Actor>,
+}
+
+fn named(body: &[u8]) -> Named {
+    let Ok(object) = serde_json::from_slice::<serde_json::Value>(body) else {
+        return Named::default();
+    };
+    let text = |field| object.get(field).and_then(serde_json::Value::as_str);
+    Named {
+        ledger: text("ledger").and_then(|text| LedgerName::parse(text).ok()),
+        key: text("idempotency_key").and_then(|text| IdempotencyKey::parse(text).ok()),
+        actor: text("actor").and_then(|text| Actor::parse(text).ok()),
+    }
 }

@@ -33,7 +33,7 @@ pub use args::Args;
 pub use config::Config;
 pub use error::Error;
 pub use failpoint::Failpoint;
-pub use postgres::session_options;
+pub use postgres::{session_options, sessions_max};
 pub use role::{Connections, run};
 
 /// The parts that the simulation drives directly.

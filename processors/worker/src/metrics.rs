@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use journal::Decided;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use schemas::{Outcome, Partition, Timestamp};
 
@@ -12,6 +13,7 @@ use crate::Config;
 use crate::commit::Commit;
 
 pub const COMMANDS_APPLIED: &str = "sluice_worker_commands_applied_total";
+pub const OUTDATED: &str = "sluice_worker_outdated";
 pub const COMMANDS_REFUSED: &str = "sluice_worker_commands_refused_total";
 pub const COMMANDS_DUPLICATE: &str = "sluice_worker_commands_duplicate_total";
 pub const DEAD_LETTERS: &str = "sluice_worker_dead_letters_total";
@@ -96,6 +98,10 @@ pub fn describe() {
         POISON,
         "commands that could not be committed and became dead letters"
     );
+    describe_gauge!(
+        OUTDATED,
+        "1 while a newer program commits and this one takes no partition"
+    );
     describe_gauge!(PARTITIONS_HELD, "partitions that this process holds");
     describe_gauge!(BATCH_COMMANDS_MAX, "most commands in one transaction");
     describe_gauge!(
@@ -111,14 +117,18 @@ pub(crate) fn limits(config: &Config) {
     gauge!(COMMITS_IN_FLIGHT_MAX).set(config.commits_in_flight as f64);
 }
 
+pub(crate) fn outdated(is_outdated: bool) {
+    gauge!(OUTDATED).set(f64::from(u8::from(is_outdated)));
+}
+
 pub(crate) fn committed(commit: &Commit, records: usize, took: Duration, oldest: Timestamp) {
     histogram!(APPLIED_LATENCY_SECONDS).record(age(oldest));
     let mut kinds: HashMap<&'static str, u64> = HashMap::new();
     let mut reasons: HashMap<&'static str, u64> = HashMap::new();
-    for (_, event) in &commit.events {
+    for Decided { event, .. } in &commit.events {
         *kinds.entry(event.outcome.kind().as_str()).or_default() += 1;
         let reason = match &event.outcome {
-            Outcome::Refused(transfer) => transfer.reason,
+            Outcome::Decided(transfer) => transfer.refusal().map(|refusal| refusal.reason),
             Outcome::AccountRefused(refused) => Some(refused.reason),
             _ => None,
         };

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use bytes::Bytes;
 use ledger::Batch;
 use schemas::{LinePosition, Order, Position, Timestamp};
 use streams::ReplyTo;
@@ -64,6 +63,7 @@ impl Work {
                     self.batch.items.push(*item);
                     self.slots.push(Slot::Command {
                         body: text,
+                        headers: decoded.headers.clone(),
                         recorded_at: decoded.stored_at,
                     });
                 }
@@ -114,7 +114,12 @@ impl Work {
     /// Makes the command with this number a dead letter, as it can never be committed; says where it stood.
     pub(crate) fn bury(&mut self, number: usize, why: &str) -> LinePosition {
         let place = self.slot_of(number);
-        let Slot::Command { body, recorded_at } = self.slots[place].clone() else {
+        let Slot::Command {
+            body,
+            headers,
+            recorded_at,
+        } = self.slots[place].clone()
+        else {
             unreachable!("the slot of a command holds a command");
         };
         let item = self.batch.items.remove(number);
@@ -127,10 +132,11 @@ impl Work {
                 Order::Account(..) => None,
             },
             ledger: Some((item.ledger, item.ledger_name)),
+            actor: item.actor,
             reason: "cannot_be_committed".to_owned(),
             detail: shorten(why),
             body,
-            headers: Bytes::new(),
+            headers,
         });
         item.at
     }

@@ -12,12 +12,13 @@ fn every_command_survives_its_line() {
     let lines = [
         r#"{"ledger":"demo","idempotency_key":"k","debit_account":"a","credit_account":"b","amount":"12.34","currency":"USD"}"#,
         r#"{"ledger":"demo","idempotency_key":"k","debit_account":"a","credit_account":"b","amount":"1","currency":"JPY","description":"x","metadata":{"a":1},"accepted_at":"2026-11-21T08:18:00.5Z"}"#,
+        r#"{"ledger":"demo","idempotency_key":"k","debit_account":"a","credit_account":"b","amount":"1","currency":"JPY","actor":"key:4f2a","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#,
         r#"{"command":"open_account","ledger":"demo","id":"a","currency":"USD","type":"wallet","min_balance":"-5.00","metadata":{}}"#,
         r#"{"command":"open_account","ledger":"demo","id":"a","currency":"USD","min_balance":null}"#,
         r#"{"command":"change_account","ledger":"demo","id":"a","min_balance":null,"metadata":null}"#,
         r#"{"command":"change_account","ledger":"demo","id":"a","min_balance":"-10000000.50"}"#,
         r#"{"command":"change_account","ledger":"demo","id":"a","min_balance":"92233720368547758.07"}"#,
-        r#"{"command":"freeze_account","ledger":"demo","id":"a"}"#,
+        r#"{"command":"freeze_account","ledger":"demo","id":"a","actor":"sluice","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#,
         r#"{"command":"unfreeze_account","ledger":"demo","id":"a"}"#,
         r#"{"command":"close_account","ledger":"demo","id":"a"}"#,
     ];
@@ -83,6 +84,12 @@ fn a_line_that_is_no_command_says_why() {
             "time_malformed",
             "/accepted_at",
         ),
+        (
+            transfer("traceparent", "\"nonsense\""),
+            "traceparent_malformed",
+            "/traceparent",
+        ),
+        (transfer("actor", "7"), "invalid_type", "/actor"),
         (transfer("command", "\"steal\""), "unknown_field", "/amount"),
         (
             r#"{"command":"steal","ledger":"demo","id":"a"}"#.into(),

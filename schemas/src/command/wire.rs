@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::{AccountChange, Command, TransferOrder};
 use crate::amount::format_minor;
-use crate::{AccountId, Currency, IdempotencyKey, LedgerName, Metadata, Timestamp};
+use crate::{
+    AccountId, Actor, Currency, IdempotencyKey, LedgerName, Metadata, Timestamp, TraceParent,
+};
 
 impl TransferOrder {
     pub(super) fn to_wire<'a>(&'a self, command: &'a Command) -> TransferWire<'a> {
@@ -22,6 +24,8 @@ impl TransferOrder {
             description: self.description.as_deref(),
             metadata: self.metadata.as_ref(),
             accepted_at: command.accepted_at,
+            actor: command.actor.as_ref(),
+            traceparent: command.traceparent.as_ref().map(TraceParent::as_str),
         }
     }
 }
@@ -41,6 +45,8 @@ impl AccountChange {
             min_balance: None,
             metadata: None,
             accepted_at: command.accepted_at,
+            actor: command.actor.as_ref(),
+            traceparent: command.traceparent.as_ref().map(TraceParent::as_str),
         };
         match self {
             Self::Open { opening, exponent } => {
@@ -82,6 +88,10 @@ pub(super) struct TransferWire<'a> {
     metadata: Option<&'a Metadata>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accepted_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a Actor>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -103,4 +113,8 @@ pub(super) struct AccountWire<'a> {
     metadata: Option<Option<&'a Metadata>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accepted_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a Actor>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use ledger::{AccountKey, AccountRow, Batch, Decision, Item, Reads, Rows, apply, reads};
-use schemas::{LinePosition, Order, Outcome, Partition, Position, Timestamp, Transfer, TransferId};
+use schemas::{
+    Actor, LinePosition, Order, Outcome, Partition, Position, Timestamp, Transfer, TransferId,
+};
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Book {
@@ -29,7 +31,7 @@ impl Book {
         }
         assert_eq!(decision.outcomes.len(), items.len());
         for (_, outcome) in &decision.outcomes {
-            if let Outcome::Posted(transfer) | Outcome::Refused(transfer) = outcome {
+            if let Outcome::Decided(transfer) = outcome {
                 let before = self.transfers.insert(transfer.id, transfer.clone());
                 assert_eq!(before, None, "a key is decided once");
             }
@@ -66,6 +68,7 @@ pub(crate) fn item(ledger: i32, line: u64, order: Order) -> Item {
         ledger,
         ledger_name: schemas::LedgerName::parse(&format!("ledger-{ledger}")).unwrap(),
         accepted_at: Timestamp::from_nanoseconds(i64::try_from(line).unwrap()),
+        actor: Actor::Nats,
         order,
     }
 }

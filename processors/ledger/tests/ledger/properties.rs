@@ -7,7 +7,10 @@ use ledger::{AccountKey, Item};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use schemas::{Command, Event, EventKind, Money, Order, Outcome, Timestamp, Transfer};
+use schemas::{
+    After, Command, Event, EventKind, Money, Order, Outcome, Timestamp, Transfer, TransferOrder,
+    Verdict,
+};
 
 use crate::book::{Book, item};
 use crate::model::Model;
@@ -81,7 +84,7 @@ fn a_second_run_moves_no_money_and_repeats_the_answers() {
         let (balances, transfers) = (balances(&book), book.transfers.clone());
         for ((_, before), (_, again)) in first.iter().zip(run(&mut book, cuts)) {
             match before {
-                Outcome::Posted(transfer) | Outcome::Refused(transfer) => {
+                Outcome::Decided(transfer) => {
                     let Outcome::Replayed(replayed) = again else {
                         panic!("{before:?} became {again:?}")
                     };
@@ -127,30 +130,22 @@ fn versions_have_no_gap_and_each_balance_follows_from_the_one_before() {
     for_any_log(|cuts| {
         let mut book = Book::default();
         let mut last: BTreeMap<AccountKey, (i64, i64)> = BTreeMap::new();
-        for (key, transfer) in posted(&run(&mut book, cuts), cuts) {
-            let amount = transfer.amount.minor;
+        for (key, order, debit, credit) in posted(&run(&mut book, cuts), cuts) {
+            let amount = order.amount.minor();
             let sides = [
-                (
-                    &transfer.debit_account,
-                    -amount,
-                    transfer.debit_version,
-                    transfer.debit_balance_after,
-                ),
-                (
-                    &transfer.credit_account,
-                    amount,
-                    transfer.credit_version,
-                    transfer.credit_balance_after,
-                ),
+                (&order.debit_account, -amount, debit),
+                (&order.credit_account, amount, credit),
             ];
-            for (id, moved, version, after) in sides {
+            for (id, moved, after) in sides {
                 let key = AccountKey {
                     ledger: key,
                     id: id.clone(),
                 };
                 let (before, balance) = last.get(&key).copied().unwrap_or_default();
-                let after = after.map(|Money { minor, .. }| minor);
-                assert_eq!((version, after), (Some(before + 1), Some(balance + moved)));
+                assert_eq!(
+                    (after.version, after.balance),
+                    (before + 1, balance + moved)
+                );
                 last.insert(key, (before + 1, balance + moved));
             }
         }
@@ -184,8 +179,8 @@ fn the_time_of_an_account_never_goes_back() {
                     );
                     assert!(before <= Some(at), "{outcome:?}");
                 }
-                if let Outcome::Posted(transfer) | Outcome::Refused(transfer) = outcome {
-                    assert_eq!(transfer.decided_at, Some(at));
+                if let Outcome::Decided(transfer) = outcome {
+                    assert_eq!(transfer.decided_at, at);
                 }
             }
         }
@@ -241,6 +236,8 @@ fn no_event_is_longer_than_its_command_promised() {
             let command = Command {
                 ledger: item.ledger_name.clone(),
                 accepted_at: Some(item.accepted_at),
+                actor: Some(item.actor.clone()),
+                traceparent: None,
                 order: item.order.clone(),
             };
             let ledger = Some(item.ledger_name.clone());
@@ -249,6 +246,7 @@ fn no_event_is_longer_than_its_command_promised() {
                 at: item.at,
                 ledger,
                 decided_at,
+                actor: Some(item.actor.clone()),
                 outcome,
             }
             .encode(schemas::Encoder::NEWEST, &mut line);
@@ -272,28 +270,32 @@ fn balances(book: &Book) -> Vec<(AccountKey, Money, i64)> {
 fn posted<'a>(
     outcomes: &'a [(Timestamp, Outcome)],
     cuts: &'a [Cut],
-) -> impl Iterator<Item = (i32, &'a Transfer)> {
+) -> impl Iterator<Item = (i32, &'a TransferOrder, After, After)> {
     let items = cuts.iter().flat_map(|(items, _)| items);
     items
         .zip(outcomes)
         .filter_map(|(item, (_, outcome))| match outcome {
-            Outcome::Posted(transfer) => Some((item.ledger, transfer)),
+            Outcome::Decided(Transfer {
+                order,
+                verdict: Verdict::Posted { debit, credit },
+                ..
+            }) => Some((item.ledger, order, *debit, *credit)),
             _ => None,
         })
 }
 
 fn changed(outcome: &Outcome) -> Vec<schemas::AccountId> {
     match outcome {
-        Outcome::Posted(transfer) => vec![
-            transfer.debit_account.clone(),
-            transfer.credit_account.clone(),
+        Outcome::Decided(transfer) if transfer.refusal().is_none() => vec![
+            transfer.order.debit_account.clone(),
+            transfer.order.credit_account.clone(),
         ],
         Outcome::AccountOpened(account)
         | Outcome::AccountChanged(account)
         | Outcome::AccountFrozen(account)
         | Outcome::AccountUnfrozen(account)
         | Outcome::AccountClosed(account) => vec![account.id.clone()],
-        Outcome::Refused(_)
+        Outcome::Decided(_)
         | Outcome::Replayed(_)
         | Outcome::KeyReused(_)
         | Outcome::AccountUnchanged(_)

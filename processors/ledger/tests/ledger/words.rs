@@ -2,7 +2,7 @@
 
 use schemas::{
     AccountChange, AccountId, Amount, Currency, IdempotencyKey, Metadata, Opening, Order, Outcome,
-    Transfer, TransferOrder, TransferStatus, Units, format_minor, parse_signed,
+    Transfer, TransferOrder, Units, Verdict, format_minor, parse_signed,
 };
 
 /// Reads `transfer KEY DEBIT CREDIT AMOUNT CURRENCY`, `open ID CURRENCY`, `change ID`, `freeze ID`,
@@ -91,7 +91,7 @@ fn money_of(currency: &str) -> (Currency, u8) {
 /// Says an outcome in the words of a script's right side.
 pub(crate) fn say(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Posted(transfer) | Outcome::Refused(transfer) => say_transfer(transfer),
+        Outcome::Decided(transfer) => say_transfer(transfer),
         Outcome::Replayed(replayed) => format!("replayed {}", say_transfer(&replayed.transfer)),
         Outcome::KeyReused(reused) => format!("key_reused {}", reused.differs.join(",")),
         Outcome::AccountOpened(_) => "opened".to_owned(),
@@ -119,23 +119,19 @@ pub(crate) fn say(outcome: &Outcome) -> String {
 }
 
 fn say_transfer(transfer: &Transfer) -> String {
-    match transfer.status {
-        TransferStatus::Posted => say_posted(
-            [
-                transfer.debit_version.unwrap(),
-                transfer.credit_version.unwrap(),
-            ],
-            [
-                i128::from(transfer.debit_balance_after.unwrap().minor),
-                i128::from(transfer.credit_balance_after.unwrap().minor),
-            ],
-            transfer.amount.exponent,
+    match &transfer.verdict {
+        Verdict::Posted { debit, credit } => say_posted(
+            [debit.version, credit.version],
+            [debit.balance, credit.balance].map(i128::from),
+            transfer.order.exponent,
         ),
-        TransferStatus::Refused => {
-            assert!(transfer.detail.is_some(), "a refusal comes with a sentence");
-            format!("refused {}", transfer.reason.unwrap())
+        Verdict::Refused { refusal, .. } => {
+            assert!(
+                !refusal.detail.is_empty(),
+                "a refusal comes with a sentence"
+            );
+            format!("refused {}", refusal.reason)
         }
-        TransferStatus::Pending => panic!("a decided transfer is not pending"),
     }
 }
 

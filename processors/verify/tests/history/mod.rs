@@ -62,7 +62,6 @@ impl System {
             body: body.into(),
             count: 1,
             reply_to: None,
-            traceparent: None,
         };
         self.log.append(&record).await.unwrap();
     }

@@ -21,6 +21,9 @@ pub struct Batch {
     pub(super) transaction: SqlTransaction<'static, Database>,
     /// Of the accounts that are locked, in their order.
     pub(super) places: Vec<(AccountKey, RowPlace)>,
+    /// Every account of the batch is locked: a serial that is drawn now stands behind those of all commits that had
+    /// one of them before.
+    is_locked: bool,
     /// Nothing is decided before this time, whatever the clock says.
     certain_at: Timestamp,
 }
@@ -33,6 +36,7 @@ impl Batch {
         Self {
             transaction,
             places: Vec::new(),
+            is_locked: false,
             certain_at,
         }
     }
@@ -48,6 +52,7 @@ impl Batch {
             .bind(ids)
             .fetch_all(&mut *self.transaction)
             .await?;
+        self.is_locked = true;
         self.places.clear();
         let mut accounts = Vec::with_capacity(keys.len());
         // Both sides are in the order of (ledger, id).
@@ -115,6 +120,10 @@ impl Transaction for Batch {
     }
 
     async fn write(&mut self, commit: &Commit) -> Result<(), Error> {
+        assert!(
+            self.is_locked,
+            "the commit's serial is drawn after the locks"
+        );
         self.write_accounts(commit).await?;
         journal::append(&mut self.transaction, commit.entry())
             .await

@@ -2,9 +2,9 @@
 //!
 //! Invariant: checked at every statement of a transaction, against its own rows and the committed ones.
 
-use journal::{CommitRow, DeadLetter};
+use journal::{CommitRow, DeadLetter, Decided};
 use ledger::{AccountKey, AccountRow};
-use schemas::{AccountStatus, Transfer};
+use schemas::{AccountStatus, Transfer, Verdict};
 use worker::Error;
 use worker::simulation::{AccountWrite, Commit, account_writes};
 
@@ -88,30 +88,18 @@ impl View<'_> {
 
     /// Its key is looked at before, under its lock.
     pub(super) fn insert_transfer(&mut self, transfer: &Transfer) -> Result<(), Error> {
-        let after = [
-            transfer.debit_version.is_some(),
-            transfer.credit_version.is_some(),
-            transfer.debit_balance_after.is_some(),
-            transfer.credit_balance_after.is_some(),
-        ];
-        unless(
-            transfer.reason.is_none() == after.iter().all(|set| *set),
-            "transfers_posted",
-        )?;
-        unless(transfer.amount.minor > 0, "transfers_amount")?;
-        unless(
-            transfer.reason.is_some() || transfer.debit_account != transfer.credit_account,
-            "transfers_differ",
-        )?;
-        for text in [&transfer.description, &transfer.detail]
-            .into_iter()
-            .flatten()
-        {
+        let order = &transfer.order;
+        let detail = transfer.refusal().map(|refusal| &refusal.detail);
+        for text in order.description.iter().chain(detail) {
             unless(!text.contains('\0'), "the encoding: there is no U+0000")?;
         }
-        if transfer.reason.is_none() {
-            let debit = (transfer.debit_account.clone(), transfer.debit_version);
-            let credit = (transfer.credit_account.clone(), transfer.credit_version);
+        if let Verdict::Posted { debit, credit } = transfer.verdict {
+            unless(
+                order.debit_account != order.credit_account,
+                "transfers_differ",
+            )?;
+            let debit = (order.debit_account.clone(), debit.version);
+            let credit = (order.credit_account.clone(), credit.version);
             let free = !self.committed.debits.contains(&debit) && self.own.debits.insert(debit);
             unless(free, "transfers_debit")?;
             let free = !self.committed.credits.contains(&credit) && self.own.credits.insert(credit);
@@ -123,7 +111,7 @@ impl View<'_> {
 
     /// Everything that stands at a place of the log, and the commit itself.
     pub(super) fn insert_journal(&mut self, commit: &Commit) -> Result<(), Error> {
-        for (_, event) in &commit.events {
+        for Decided { event, .. } in &commit.events {
             let taken = self.committed.outcomes.contains_key(&event.at);
             let before = self.own.outcomes.insert(event.at, event.clone());
             unless(!taken && before.is_none(), "the journal's primary key")?;
@@ -137,6 +125,8 @@ impl View<'_> {
             first_position: record.first_position,
             position: record.position,
             encoder: record.encoder,
+            rules: ledger::RULES,
+            serial: None,
             commands: record.count,
             previous_hash: record.previous_hash,
             hash: record.hash,

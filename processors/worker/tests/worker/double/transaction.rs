@@ -101,7 +101,7 @@ impl Transaction {
     /// Takes every key, in order; waits for whoever inserted it and has not committed yet.
     async fn insert_transfers(&mut self, commit: &Commit) -> Result<(), Error> {
         for transfer in by_key(commit) {
-            if transfer.description.as_deref() == Some(POISON) {
+            if transfer.order.description.as_deref() == Some(POISON) {
                 return Err(Error::Poison("refused by a constraint".to_owned()));
             }
             let lock = Lock::Key(transfer.id);
@@ -230,8 +230,8 @@ pub(super) fn transfers(commit: &Commit) -> impl Iterator<Item = &Transfer> {
     commit
         .events
         .iter()
-        .filter_map(|(_, event)| match &event.outcome {
-            Outcome::Posted(transfer) | Outcome::Refused(transfer) => Some(transfer),
+        .filter_map(|decided| match &decided.event.outcome {
+            Outcome::Decided(transfer) => Some(transfer),
             _ => None,
         })
 }

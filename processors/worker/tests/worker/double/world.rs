@@ -46,8 +46,8 @@ pub(crate) struct Tables {
     pub(crate) accounts: BTreeMap<AccountKey, AccountRow>,
     pub(crate) transfers: BTreeMap<TransferId, Transfer>,
     /// Indexes of `transfers`: which version of an account was posted on this side.
-    pub(crate) debits: BTreeSet<(AccountId, Option<i64>)>,
-    pub(crate) credits: BTreeSet<(AccountId, Option<i64>)>,
+    pub(crate) debits: BTreeSet<(AccountId, i64)>,
+    pub(crate) credits: BTreeSet<(AccountId, i64)>,
     /// Every outcome: rows of `transfers`, `outcomes` and `dead_letters`.
     pub(crate) outcomes: BTreeMap<LinePosition, Event>,
     pub(crate) dead_letters: BTreeMap<LinePosition, DeadLetterRecord>,

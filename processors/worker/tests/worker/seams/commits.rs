@@ -1,11 +1,11 @@
 //! Commands, and the commits that follow from them.
 
 use bytes::Bytes;
-use journal::{DeadLetter, Lines, link};
+use journal::{DeadLetter, Decided, Lines, link};
 use ledger::{Batch, Decision, Item};
 use schemas::{
-    Command, DeadLettered, Encoder, Event, LedgerName, LinePosition, Outcome, Partition, Position,
-    Timestamp, Units,
+    Actor, Command, DeadLettered, Encoder, Event, KeyId, LedgerName, LinePosition, Outcome,
+    Partition, Position, Timestamp, Units,
 };
 use streams::EventRecord;
 use worker::Error;
@@ -16,7 +16,7 @@ use crate::servers::LEDGER;
 pub(super) const ACCEPTED_AT: i64 = 1_795_000_000_123_456_789;
 
 /// Commands at one position of a partition.
-pub(super) fn batch(partition: Partition, position: u64, lines: &[&str]) -> Batch {
+pub(crate) fn batch(partition: Partition, position: u64, lines: &[&str]) -> Batch {
     let ledger_name = LedgerName::parse(LEDGER).unwrap();
     let item = |(line, text): (u32, &&str)| {
         let text = text.replacen('{', &format!(r#"{{"ledger":"{LEDGER}","#), 1);
@@ -31,6 +31,7 @@ pub(super) fn batch(partition: Partition, position: u64, lines: &[&str]) -> Batc
             ledger: 1,
             ledger_name: ledger_name.clone(),
             accepted_at: Timestamp::from_nanoseconds(ACCEPTED_AT),
+            actor: Actor::Key(KeyId::parse("4f2a").unwrap()),
             order: command.order,
         }
     };
@@ -40,7 +41,7 @@ pub(super) fn batch(partition: Partition, position: u64, lines: &[&str]) -> Batc
 }
 
 /// The step from one position to the next.
-pub(super) fn step(from: u64, to: u64) -> Advance {
+pub(crate) fn step(from: u64, to: u64) -> Advance {
     Advance {
         previous: Position::new(0, from),
         next: Position::new(0, to),
@@ -61,6 +62,7 @@ pub(super) fn dead_letter(batch: &Batch, body: &'static [u8], named: bool) -> De
         recorded_at: Timestamp::from_nanoseconds(ACCEPTED_AT + 2),
         ledger: named.then(|| (1, last.ledger_name.clone())),
         transfer_id: None,
+        actor: Actor::Nats,
         reason: "json_malformed".to_owned(),
         detail: "no JSON: \u{fffd}".to_owned(),
         body: Bytes::from_static(body),
@@ -69,7 +71,7 @@ pub(super) fn dead_letter(batch: &Batch, body: &'static [u8], named: bool) -> De
 }
 
 /// Loads, decides and writes, all but the COMMIT.
-pub(super) async fn write<T: Transaction>(
+pub(crate) async fn write<T: Transaction>(
     transaction: &mut T,
     lease: Lease,
     batch: &Batch,
@@ -93,15 +95,21 @@ pub(super) fn commit_of(
     previous_hash: [u8; 32],
 ) -> Commit {
     let decided = batch.items.iter().zip(decision.outcomes);
-    let mut events: Vec<(Option<i32>, Event)> = decided
+    let mut events: Vec<Decided> = decided
         .map(|(item, (decided_at, outcome))| {
             let event = Event {
                 at: item.at,
                 ledger: Some(item.ledger_name.clone()),
                 decided_at,
+                actor: Some(item.actor.clone()),
                 outcome,
             };
-            (Some(item.ledger), event)
+            let is_transfer = matches!(event.outcome, Outcome::Decided(_) | Outcome::Replayed(_));
+            Decided {
+                ledger: Some(item.ledger),
+                command: (!is_transfer).then(|| format!("{}", item.at).into()),
+                event,
+            }
         })
         .collect();
     events.extend(dead.iter().map(|letter| {
@@ -109,14 +117,19 @@ pub(super) fn commit_of(
             at: letter.at,
             ledger: letter.ledger.as_ref().map(|(_, name)| name.clone()),
             decided_at: now,
+            actor: Some(letter.actor.clone()),
             outcome: Outcome::DeadLettered(DeadLettered {
                 reason: letter.reason.clone(),
                 detail: letter.detail.clone(),
             }),
         };
-        (letter.ledger.as_ref().map(|(number, _)| *number), event)
+        Decided {
+            ledger: letter.ledger.as_ref().map(|(number, _)| *number),
+            command: None,
+            event,
+        }
     }));
-    let lines = Lines::encode(Encoder::NEWEST, events.iter().map(|(_, event)| event));
+    let lines = Lines::encode(Encoder::NEWEST, events.iter().map(|decided| &decided.event));
     let position = batch.items[0].at.position;
     Commit {
         lease,

@@ -1,7 +1,7 @@
 //! What the loop relies on, held against the doubles and the real servers by the same bodies.
 
 mod bench;
-mod commits;
+pub(crate) mod commits;
 mod log;
 mod store;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use journal::{DeadLetter, rebuild};
 use schemas::{
-    Account, AccountStatus, Event, EventKind, LinePosition, Money, Outcome, Partition, Position,
-    Timestamp, Transfer,
+    Account, AccountStatus, After, Event, EventKind, LinePosition, Money, Outcome, Partition,
+    Position, Timestamp, Transfer, Verdict,
 };
 use worker::Error;
 use worker::simulation::{Commit, Lease, Row, Store, Transaction as _};
@@ -214,7 +214,11 @@ async fn every_kind_of_outcome_is_read_back_as_it_was_written(bench: impl Bench)
         let events = store.journal(FIRST, &commit).await.unwrap();
         let before = LinePosition { line: 0, ..dead.at };
         let dead_letters = store.dead_letters_after(before, 9).await.unwrap();
-        let expected: Vec<Event> = written.events.into_iter().map(|(_, event)| event).collect();
+        let expected: Vec<Event> = written
+            .events
+            .into_iter()
+            .map(|decided| decided.event)
+            .collect();
         assert_eq!(events, expected);
         assert_eq!(dead_letters, [DeadLetter::to_record(&dead)]);
         assert_eq!(rebuild(FIRST, &commit, &events).unwrap(), written.record);
@@ -277,7 +281,7 @@ async fn a_key_that_another_partition_took_meanwhile_is_a_conflict(bench: impl B
     let written = write(&mut again, second, &there, None, [0; 32])
         .await
         .unwrap();
-    assert_eq!(written.events[0].1.outcome.kind(), EventKind::KeyReused);
+    assert_eq!(written.events[0].event.outcome.kind(), EventKind::KeyReused);
     again.commit().await.unwrap();
 }
 
@@ -337,12 +341,13 @@ async fn what_an_account_may_hold_is_written_with_what_it_holds(bench: impl Benc
         let written = write(&mut transaction, lease, &commands, None, [0; 32]).await;
         let written = written.unwrap_or_else(|error| panic!("{lines:?}: {}", error.chain()));
         transaction.commit().await.unwrap();
-        let refused = written.events.iter().find(|(_, event)| {
-            matches!(
-                event.outcome,
-                Outcome::Refused(_) | Outcome::AccountRefused(_)
-            )
-        });
+        let refused = written
+            .events
+            .iter()
+            .find(|decided| match &decided.event.outcome {
+                Outcome::Decided(transfer) => transfer.refusal().is_some(),
+                outcome => matches!(outcome, Outcome::AccountRefused(_)),
+            });
         assert_eq!(refused, None, "each command is meant to be accepted");
 
         let reads = ledger::reads(&commands);
@@ -381,16 +386,30 @@ async fn a_row_that_breaks_a_constraint_is_poison(bench: impl Bench) {
         assert!(matches!(written, Err(Error::Poison(_))), "{written:?}");
     }
     let pay = r#"{"idempotency_key":"new","debit_account":"world","credit_account":"alice","amount":"1","currency":"USD"}"#;
-    let spoil: [fn(&mut Transfer); 4] = [
-        |transfer| transfer.amount.minor = 0,
+    let spoil: [fn(&mut Transfer); 3] = [
+        |transfer| {
+            let accounts = &mut transfer.order;
+            accounts.credit_account = accounts.debit_account.clone();
+        },
         // `BEFORE` posted one of this version.
-        |transfer| transfer.debit_version = Some(1),
-        |transfer| transfer.credit_version = None,
-        |transfer| transfer.description = Some("\0".to_owned()),
+        |transfer| {
+            let after = After {
+                version: 1,
+                balance: 0,
+            };
+            transfer.verdict = Verdict::Posted {
+                debit: after,
+                credit: After {
+                    version: 99,
+                    ..after
+                },
+            };
+        },
+        |transfer| transfer.order.description = Some("\0".to_owned()),
     ];
     for spoil in spoil {
-        let spoilt = |commit: &mut Commit| match &mut commit.events[0].1.outcome {
-            Outcome::Posted(transfer) => spoil(transfer),
+        let spoilt = |commit: &mut Commit| match &mut commit.events[0].event.outcome {
+            Outcome::Decided(transfer) => spoil(transfer),
             other => panic!("{other:?}"),
         };
         let written = write_spoilt(&store, lease, pay, spoilt).await;
@@ -430,7 +449,7 @@ async fn a_second_write_stands_on_the_first(bench: impl Bench) {
         let kinds: BTreeSet<&str> = written
             .events
             .iter()
-            .map(|(_, event)| event.outcome.kind().as_str())
+            .map(|decided| decided.event.outcome.kind().as_str())
             .collect();
         let stands_on_the_first = kinds.contains(EventKind::TransferReplayed.as_str())
             && kinds.contains(EventKind::AccountFrozen.as_str());

@@ -26,7 +26,7 @@ pub(crate) struct Servers {
     pub(crate) log: streams::Log,
     pub(crate) client: async_nats::Client,
     /// Stopped when dropped.
-    nats: stack::Nats,
+    pub(crate) nats: stack::Nats,
 }
 
 impl Servers {

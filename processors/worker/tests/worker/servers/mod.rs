@@ -9,6 +9,8 @@ mod hostile;
 mod locks;
 mod plans;
 mod poison;
+mod provenance;
+mod source;
 mod unreachable;
 
 pub(crate) use bed::{LEDGER, Servers};

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use journal::{CommitRow, link, rebuild};
 use ledger::AccountKey;
-use schemas::{AccountId, Event, LinePosition, Outcome, ParsedEvent, Partition, Position};
+use schemas::{
+    AccountId, Event, LinePosition, Outcome, ParsedEvent, Partition, Position, Transfer, Verdict,
+};
 use streams::EventRecord;
 
 use super::model::{Model, say};
@@ -113,24 +115,20 @@ fn balances_follow_from_postings(world: &World) {
     let mut postings: BTreeMap<&AccountId, Vec<(i64, i64, i64)>> = BTreeMap::new();
     let mut keys = BTreeSet::new();
     for event in world.tables.outcomes.values() {
-        if let Outcome::Posted(transfer) = &event.outcome {
-            assert!(keys.insert(transfer.id), "{} is posted twice", transfer.id);
-            let amount = transfer.amount.minor;
-            let debit = (
-                transfer.debit_version,
-                transfer.debit_balance_after,
-                -amount,
-            );
-            let credit = (
-                transfer.credit_version,
-                transfer.credit_balance_after,
-                amount,
-            );
-            for (account, (version, after, amount)) in [
-                (&transfer.debit_account, debit),
-                (&transfer.credit_account, credit),
+        if let Outcome::Decided(Transfer {
+            id,
+            order,
+            verdict: Verdict::Posted { debit, credit },
+            ..
+        }) = &event.outcome
+        {
+            assert!(keys.insert(id), "{id} is posted twice");
+            let amount = order.amount.minor();
+            for (account, after, amount) in [
+                (&order.debit_account, debit, -amount),
+                (&order.credit_account, credit, amount),
             ] {
-                let posting = (version.unwrap(), after.unwrap().minor, amount);
+                let posting = (after.version, after.balance, amount);
                 postings.entry(account).or_default().push(posting);
             }
         }
@@ -306,10 +304,11 @@ fn limits_used_at_once(world: &World) -> usize {
                     changed.insert(account.id.clone());
                     false
                 }
-                Outcome::Posted(transfer) => {
-                    let after = transfer.debit_balance_after.map(|after| after.minor);
-                    after < Some(0) && changed.contains(&transfer.debit_account)
-                }
+                Outcome::Decided(Transfer {
+                    order,
+                    verdict: Verdict::Posted { debit, .. },
+                    ..
+                }) => debit.balance < 0 && changed.contains(&order.debit_account),
                 _ => false,
             }
         })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::Outcome;
+use schemas::{Outcome, Verdict};
 
 use super::scenario::{Ask, Transfer};
 
@@ -155,7 +155,7 @@ fn refused(status: Option<&str>) -> &'static str {
 /// Says a real outcome in the words of the model.
 pub(crate) fn say(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Posted(transfer) | Outcome::Refused(transfer) => say_transfer(transfer),
+        Outcome::Decided(transfer) => say_transfer(transfer),
         Outcome::Replayed(replayed) => format!("replayed {}", say_transfer(&replayed.transfer)),
         Outcome::KeyReused(reused) => format!("key_reused {}", reused.differs.join(",")),
         Outcome::AccountOpened(_) => "opened".to_owned(),
@@ -170,14 +170,11 @@ pub(crate) fn say(outcome: &Outcome) -> String {
 }
 
 fn say_transfer(transfer: &schemas::Transfer) -> String {
-    let Some(reason) = transfer.reason else {
-        return format!(
+    match &transfer.verdict {
+        Verdict::Posted { debit, credit } => format!(
             "posted {}/{} {}/{}",
-            transfer.debit_version.unwrap(),
-            transfer.credit_version.unwrap(),
-            transfer.debit_balance_after.unwrap(),
-            transfer.credit_balance_after.unwrap()
-        );
-    };
-    format!("refused {reason}")
+            debit.version, credit.version, debit.balance, credit.balance
+        ),
+        Verdict::Refused { refusal, .. } => format!("refused {}", refusal.reason),
+    }
 }
