@@ -20,7 +20,7 @@ use crate::work::Work;
 use crate::{Error, metrics};
 
 /// What became of a try.
-enum Outcome {
+enum Try {
     Committed(Box<Commit>),
     /// A command was buried: the rest is tried again.
     Fewer,
@@ -42,8 +42,8 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         let (mut conflicts, mut blocked) = (0, 0);
         let mut commit = loop {
             match self.attempt(work, &mut turn, &mut search).await {
-                Ok(Outcome::Committed(commit)) => break commit,
-                Ok(Outcome::Fewer) => {}
+                Ok(Try::Committed(commit)) => break commit,
+                Ok(Try::Fewer) => {}
                 Err(Error::Conflict(cause)) if conflicts < config.conflicts_max => {
                     conflicts += 1;
                     metrics::conflict();
@@ -83,10 +83,10 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         work: &mut Work,
         turn: &mut Option<Turn>,
         search: &mut Search,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Try, Error> {
         let committed = self.transact(work).await;
         let Err(Error::Poison(why)) = committed else {
-            return committed.map(|commit| Outcome::Committed(Box::new(commit)));
+            return committed.map(|commit| Try::Committed(Box::new(commit)));
         };
         drop(turn.take());
         if let Some((at, why)) = &self.findings.company
@@ -95,7 +95,7 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
             return Err(Error::Stopped(why.clone()));
         }
         self.search(work, search, &why).await?;
-        Ok(Outcome::Fewer)
+        Ok(Try::Fewer)
     }
 
     async fn transact(&self, work: &Work) -> Result<Commit, Error> {
