@@ -28,7 +28,7 @@ pub use connect::{Connection, SERVER_VERSION_MIN, connect};
 pub use dead_letters::{Copied, DeadLetterRecord};
 pub use durability::{Durability, durability};
 pub use error::Error;
-pub use events::{EventRecord, PublishError, Published};
+pub use events::{EventRecord, PublishError, Published, PublishedCommit};
 pub use identity::StreamIdentity;
 pub use lines::lines_of;
 pub use log::{Log, Usage};

@@ -10,6 +10,7 @@ use schemas::{Position, Timestamp};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::commit::{Commit, Slot, build};
 use crate::poison::{Found, Search, Trial, Trials, Tried};
 use crate::process::Applier;
@@ -39,7 +40,8 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         work.bury_known(&self.findings.culprits);
         let mut turn = turn;
         let mut search = Search::default();
-        let (mut conflicts, mut blocked) = (0, 0);
+        let mut conflicts = 0;
+        let mut blocked = Backoff::new(config);
         let mut commit = loop {
             match self.attempt(work, &mut turn, &mut search).await {
                 Ok(Try::Committed(commit)) => break commit,
@@ -49,15 +51,14 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
                     metrics::conflict();
                     tracing::debug!(partition = %self.lease.partition, %cause, "deciding the batch again");
                 }
-                Err(Error::Blocked(cause)) if blocked < config.conflicts_max => {
+                Err(Error::Blocked(cause)) if blocked.failures() < config.conflicts_max => {
                     drop(turn.take());
-                    blocked += 1;
                     metrics::conflict();
                     tracing::warn!(partition = %self.lease.partition, %cause, "somebody keeps a row locked that the batch needs; it waits");
                     self.renew().await?;
                     tokio::select! {
                         () = released.cancelled() => return Ok(None),
-                        () = tokio::time::sleep(config.pause(u32::try_from(blocked).unwrap_or(u32::MAX))) => {}
+                        () = tokio::time::sleep(blocked.next()) => {}
                     }
                 }
                 Err(error) => return Err(error),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use journal::{Link, Source, SourceError};
-use schemas::Partition;
+use schemas::{Partition, Position};
 use streams::EventRecord;
 use worker::Config;
 
@@ -34,7 +34,7 @@ async fn commit(servers: &Servers, prefix: &str, count: u64) {
     let applied = servers.number("SELECT applied FROM partitions").await;
     until(async || {
         let last = servers.log.last_published(PARTITION).await.unwrap();
-        last.is_some_and(|last| last.position.number() == applied)
+        last.position().map(Position::number) == Some(applied)
     })
     .await;
 }
