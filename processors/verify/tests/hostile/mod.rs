@@ -122,7 +122,9 @@ async fn whatever_is_published_every_valid_command_is_decided_and_verify_reads_t
     assert!(report.is_clean(), "{report:#?}");
     let dead_letters = report.checks.iter();
     let dead_letters = dead_letters.filter(|check| check.name == "dead_letters");
-    let left_out: Vec<_> = dead_letters.flat_map(|check| &check.not_decidable).collect();
+    let left_out: Vec<_> = dead_letters
+        .flat_map(|check| &check.not_decidable)
+        .collect();
     let cut = "dead letters whose record's headers were too long to keep";
     assert_eq!(left_out, [(&cut, &1)]);
 }
