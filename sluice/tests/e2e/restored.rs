@@ -71,7 +71,10 @@ async fn a_stream_that_was_created_again_stops_the_partitions_until_it_is_adopte
             "--database",
             &system.database_url,
         ];
-        run_ok(&adopt).await;
+        eventually("the partition is stopped and adopted", async || {
+            run(&adopt).await.status.success().then_some(())
+        })
+        .await;
         assert!(
             !run(&adopt).await.status.success(),
             "there is nothing to adopt twice"
