@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use system::ROLES;
 
 use super::landed::Landed;
 use super::load::Sent;
@@ -15,8 +16,11 @@ use super::percentiles::Percentiles;
 use super::usage::Watch;
 
 const SECOND: f64 = 1e9;
-/// Processes that are reported, though they be unknown.
-pub(super) const PROCESSES: [&str; 5] = ["ingest", "processor", "nats", "postgres", "generator"];
+/// Processes that are reported, though they be unknown: the roles, their servers, and we.
+pub(super) fn processes() -> impl Iterator<Item = &'static str> {
+    let roles = ROLES.iter().map(|role| role.called);
+    roles.chain(["nats", "postgres", "generator"])
+}
 
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Figures {
@@ -114,8 +118,7 @@ impl Figures {
             drained: run.drained,
             cpu_microseconds_per_transfer: cpu_each,
             cpu_seconds,
-            peak_memory_bytes: PROCESSES
-                .into_iter()
+            peak_memory_bytes: processes()
                 .map(|name| (name, peaks.get(name).copied()))
                 .collect(),
             durable: run.fsync.is_durable(),
@@ -134,7 +137,7 @@ fn cpu(run: &Run, transfers: u64) -> (ByProcess, ByProcess) {
         times.insert("generator", generator);
     }
     let (mut all, mut each) = (BTreeMap::new(), BTreeMap::new());
-    for name in PROCESSES {
+    for name in processes() {
         let time = times.get(name).map(Duration::as_secs_f64);
         all.insert(name, time);
         let per_transfer = |time: f64| round(time * 1e6 / transfers as f64, 100.0);

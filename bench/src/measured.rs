@@ -87,7 +87,7 @@ impl System {
         let given = &args.stack.servers;
         // Where earlier runs may have left their transfers, their keys are taken.
         let is_fresh =
-            args.stack.data.is_none() && given.database.is_none() && given.nats.is_none();
+            args.stack.programs.data.is_none() && given.database.is_none() && given.nats.is_none();
         let seed = load
             .seed
             .unwrap_or_else(|| if is_fresh { 1 } else { another_seed() });
@@ -188,14 +188,7 @@ async fn start_roles(
     servers: &Servers,
     folder: &Path,
 ) -> anyhow::Result<(Vec<(&'static str, Role)>, String)> {
-    let environment: Vec<(&str, &str)> = [
-        ("SLUICE_NATS", &servers.nats),
-        ("SLUICE_NATS_MONITOR", &servers.nats_monitor),
-        ("SLUICE_DATABASE", &servers.database),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value.as_deref()?)))
-    .collect();
+    let environment = servers.environment();
     let (mut roles, mut api) = (Vec::new(), None);
     for chosen in &args.stack.roles.0 {
         let role = chosen.role;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::figures::{Figures, PROCESSES};
+use super::figures::{Figures, processes};
 use super::machine::Machine;
 use super::percentiles::Percentiles;
 
@@ -74,7 +74,7 @@ fn print_processes(figures: &Figures) {
         "process", "CPU s", "µs/transfer", "peak MiB"
     );
     let known = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
-    for name in PROCESSES {
+    for name in processes() {
         let of = |values: &std::collections::BTreeMap<&'static str, Option<f64>>| {
             known(values.get(name).copied().flatten())
         };

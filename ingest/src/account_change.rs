@@ -54,8 +54,11 @@ pub(crate) async fn change(
     let mut receipt = api.appender.enqueue(&command, manner).await?;
     let at = receipt.logged().await?;
     let reply = receipt.decided.take().expect("the outcome was wanted");
-    if let Ok(Ok(outcome)) = timeout_at(until, reply).await {
-        return decided(outcome, at);
+    if let Ok(Ok(reply)) = timeout_at(until, reply).await {
+        if let Some(outcome) = reply.about(at, command.account().as_str()) {
+            return decided(outcome, at);
+        }
+        api.progress.reached([at], until).await;
     }
     match outcome_of(api, ledger, at).await {
         Ok(Some(outcome)) => decided(outcome, at),

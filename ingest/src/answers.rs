@@ -12,17 +12,14 @@ use schemas::{
 };
 use serde::Serialize;
 use tokio::sync::oneshot;
-use tokio::time::{Duration, Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::api::Api;
+use crate::append::Decided;
 use crate::keyring::Ledger;
 use crate::problem::Problem;
 use crate::store::Unavailable;
 use crate::submission::Request;
-
-/// Pauses between looks at Postgres while a client waits for a repeat.
-pub(crate) const LOOK_PAUSE_MIN: Duration = Duration::from_millis(20);
-pub(crate) const LOOK_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// A request that is on the log.
 #[derive(Debug)]
@@ -30,7 +27,7 @@ pub(crate) struct Placed {
     pub(crate) request: Request,
     pub(crate) at: LinePosition,
     pub(crate) is_replay: bool,
-    pub(crate) reply: Option<oneshot::Receiver<Outcome>>,
+    pub(crate) reply: Option<oneshot::Receiver<Decided>>,
 }
 
 /// A transfer as its client hears of it.
@@ -93,38 +90,46 @@ pub(crate) async fn answers(
             slot.hear(until).await;
         }
     }
-    let mut pause = LOOK_PAUSE_MIN;
-    let mut sought = sought(&slots, wait_until);
-    while !sought.is_empty() {
-        // Without Postgres nobody can know yet: pending is the truth.
-        let Ok(found) = Found::load(api, ledger, &sought).await else {
-            break;
-        };
-        for slot in &mut slots {
-            slot.look(api, &found);
-        }
-        let Some(until) = wait_until.filter(|until| *until > Instant::now()) else {
-            break;
-        };
-        sought = self::sought(&slots, wait_until);
-        if !sought.is_empty() {
-            sleep_until(until.min(Instant::now() + pause)).await;
-            pause = LOOK_PAUSE_MAX.min(pause * 2);
+    let looked = look(api, ledger, &mut slots, wait_until).await;
+    if let (Some(until), Ok(())) = (wait_until, looked) {
+        let awaited: Vec<LinePosition> =
+            sought(&slots, wait_until).map(|placed| placed.at).collect();
+        if !awaited.is_empty() {
+            api.progress.reached(awaited, until).await;
+            // What is not known now is pending.
+            look(api, ledger, &mut slots, wait_until).await.ok();
         }
     }
     slots.into_iter().map(Slot::answer).collect()
 }
 
-fn sought(slots: &[Slot], wait_until: Option<Instant>) -> Vec<TransferId> {
-    slots
-        .iter()
-        .filter_map(|slot| match slot {
-            Slot::Open(placed) if placed.is_replay || wait_until.is_some() => {
-                Some(placed.request.id)
-            }
-            Slot::Open(_) | Slot::Answered(_) => None,
-        })
-        .collect()
+/// Answers from Postgres what it knows.
+///
+/// # Errors
+/// Without Postgres nobody can know yet: pending is the truth.
+async fn look(
+    api: &Api,
+    ledger: &Ledger,
+    slots: &mut [Slot],
+    wait_until: Option<Instant>,
+) -> Result<(), Unavailable> {
+    let ids: Vec<TransferId> = sought(slots, wait_until)
+        .map(|placed| placed.request.id)
+        .collect();
+    if !ids.is_empty() {
+        let found = Found::load(api, ledger, &ids).await?;
+        for slot in slots {
+            slot.look(api, &found);
+        }
+    }
+    Ok(())
+}
+
+fn sought(slots: &[Slot], wait_until: Option<Instant>) -> impl Iterator<Item = &Placed> {
+    slots.iter().filter_map(move |slot| match slot {
+        Slot::Open(placed) if placed.is_replay || wait_until.is_some() => Some(placed.as_ref()),
+        Slot::Open(_) | Slot::Answered(_) => None,
+    })
 }
 
 /// What Postgres knows about some transfers.
@@ -170,7 +175,8 @@ impl Slot {
         let Some(reply) = placed.reply.take() else {
             return;
         };
-        if let Ok(Ok(outcome)) = timeout_at(until, reply).await
+        if let Ok(Ok(decided)) = timeout_at(until, reply).await
+            && let Some(outcome) = decided.about(placed.at, &placed.request.id.to_string())
             && let Some(answered) = placed.decided(outcome)
         {
             *self = Self::Answered(Box::new(answered));

@@ -10,9 +10,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
 use crate::append::Appender;
+use crate::batches::BatchMemory;
 use crate::config::Limits;
 use crate::keyring::Keyring;
 use crate::metrics::Requests;
+use crate::progress::Progress;
 use crate::replays::Replays;
 use crate::request::RequestIds;
 use crate::store::Store;
@@ -22,10 +24,12 @@ pub(crate) struct Api {
     pub(crate) replays: Arc<Replays>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) store: Arc<Store>,
+    pub(crate) progress: Arc<Progress>,
     pub(crate) limits: Limits,
     /// An acknowledgement does not mean "on disk", and every 202 says so.
     pub(crate) syncs_lazily: bool,
     pub(crate) batches: Semaphore,
+    pub(crate) batch_memory: Arc<BatchMemory>,
     pub(crate) requests: Requests,
     pub(crate) request_ids: RequestIds,
     pub(crate) prometheus: PrometheusHandle,

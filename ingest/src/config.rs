@@ -32,15 +32,21 @@ pub struct Limits {
     pub connections_max: usize,
     /// From the opening of a connection, or from the last answer, to the end of the next request's headers.
     pub header_time_max: Duration,
+    /// Most bytes of a request's line and headers.
+    pub header_bytes_max: usize,
     /// From the headers to the end of the body.
     pub body_time_max: Duration,
     /// From the headers to the answer, whatever happens.
     pub request_time_max: Duration,
+    /// How long an answer may stand still, or nearly, because its client does not read.
+    pub write_time_max: Duration,
     /// After the stop: how long connections may finish what they are at.
     pub shutdown_time_max: Duration,
     pub body_bytes_max: usize,
     pub batch_bytes_max: usize,
     pub batch_lines_max: usize,
+    /// What batches hold together, from the arrival of their bytes until their answers are written.
+    pub batches_bytes_max: usize,
     /// Batches that are worked on at a time; more are told to come back.
     pub batches_max: usize,
     /// What one partition queues for its next records; more is told to come back.
@@ -68,12 +74,15 @@ impl Default for Limits {
         Self {
             connections_max: 4096,
             header_time_max: Duration::from_secs(30),
+            header_bytes_max: 32 << 10,
             body_time_max: Duration::from_secs(10),
             request_time_max: Duration::from_secs(45),
+            write_time_max: Duration::from_secs(20),
             shutdown_time_max: Duration::from_secs(5),
             body_bytes_max: 64 << 10,
             batch_bytes_max: 8 << 20,
             batch_lines_max: 10_000,
+            batches_bytes_max: 32 << 20,
             batches_max: 8,
             queue_commands_max: 20_000,
             record_commands_max: 2_000,

@@ -42,6 +42,9 @@ impl Exchange {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         let id = self.api.request_ids.of(request.headers());
+        if header_bytes(&request) > self.api.limits.header_bytes_max {
+            return Ok(self.finish(headers_too_long().into_response(), id));
+        }
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(id.clone());
         let answer = AssertUnwindSafe(self.router.call(request)).catch_unwind();
@@ -74,11 +77,16 @@ impl Exchange {
     }
 
     fn finish(&self, mut response: Response<Body>, id: RequestId) -> Response<Body> {
+        // Of a 405 (RFC 9110, section 15.5.6), from the router.
+        let allow = response.headers_mut().remove(header::ALLOW);
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             crate::metrics::problem(problem.code());
             response = problem.write(id.as_str());
         } else if response.status().is_client_error() || response.status().is_server_error() {
             response = unexplained(response.status()).write(id.as_str());
+        }
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
         }
         if response.status() == StatusCode::REQUEST_TIMEOUT {
             let close = HeaderValue::from_static("close");
@@ -89,6 +97,24 @@ impl Exchange {
         headers.insert(REQUEST_ID, id.into_header());
         response
     }
+}
+
+/// As they came; the connection itself stops only at about twice the limit.
+fn header_bytes(request: &Request<Incoming>) -> usize {
+    let uri = request.uri();
+    let target = uri.path().len() + uri.query().map_or(0, str::len);
+    let headers = request.headers().iter();
+    headers.fold(target, |bytes, (name, value)| {
+        bytes + name.as_str().len() + value.len() + ": \r\n".len()
+    })
+}
+
+fn headers_too_long() -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "headers_too_long",
+        "the path and headers of a request are at most 32 KiB",
+    )
 }
 
 fn panicked(id: &RequestId) -> Problem {

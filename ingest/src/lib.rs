@@ -9,13 +9,16 @@ mod answers;
 mod api;
 mod append;
 mod args;
+mod batches;
 mod config;
 mod error;
 mod exchange;
 mod keyring;
 pub mod metrics;
+mod pace;
 mod page;
 mod problem;
+mod progress;
 mod replays;
 mod request;
 mod respond;
@@ -44,8 +47,10 @@ pub use scope::Scope;
 
 use api::Api;
 use append::{Appender, Waiting};
+use batches::BatchMemory;
 use exchange::Exchange;
 use keyring::Keyring;
+use progress::Progress;
 use replays::Replays;
 use store::Store;
 
@@ -75,7 +80,7 @@ pub async fn run(
     metrics::limits(&limits);
     let store = Arc::new(Store::new(connections.database, limits.database_time_max));
     let keyring = Arc::new(Keyring::load(Arc::clone(&store), limits.key_grace).await?);
-    let (listener, address) = listen(config.listen).await?;
+    let (listener, address) = listen(config.listen)?;
 
     let mut tasks = JoinSet::new();
     let replies = connections.log.replies().await?;
@@ -90,13 +95,17 @@ pub async fn run(
     );
     tasks.spawn(async move { waiting.answer(replies).await });
     tasks.spawn(Arc::clone(&keyring).keep_fresh(limits.key_refresh));
+    let progress = Progress::new(Arc::clone(&store));
+    tasks.spawn(Arc::clone(&progress).watch());
     tasks.spawn(usage::watch(connections.log, limits.usage_refresh));
     let api = Arc::new(Api {
         appender,
         replays: Arc::new(Replays::new(limits.replays_max)),
         keyring,
         store,
+        progress,
         batches: Semaphore::new(limits.batches_max),
+        batch_memory: BatchMemory::new(limits.batches_bytes_max),
         limits,
         syncs_lazily,
         requests: metrics::Requests::register(),
@@ -115,9 +124,9 @@ pub async fn run(
     Ok(())
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let failed = |source| Error::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = server::bind(address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
 }

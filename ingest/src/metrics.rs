@@ -21,12 +21,15 @@ pub const STREAM_BYTES_MAX: &str = "sluice_ingest_stream_max_bytes";
 pub const REQUESTS: &str = "sluice_ingest_requests_total";
 pub const RECORDS_IN_FLIGHT_MAX: &str = "sluice_ingest_records_in_flight_max";
 
-/// Suggested buckets of [`APPEND_SECONDS`].
-pub const APPEND_SECONDS_BUCKETS: &[f64] = &[
+/// Histograms and their upper bounds.
+pub const BUCKETS: &[(&str, &[f64])] = &[
+    (APPEND_SECONDS, APPEND_SECONDS_BUCKETS),
+    (RECORD_COMMANDS, RECORD_COMMANDS_BUCKETS),
+];
+const APPEND_SECONDS_BUCKETS: &[f64] = &[
     0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0,
 ];
-/// Suggested buckets of [`RECORD_COMMANDS`].
-pub const RECORD_COMMANDS_BUCKETS: &[f64] = &[
+const RECORD_COMMANDS_BUCKETS: &[f64] = &[
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0,
 ];
 

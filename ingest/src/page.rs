@@ -7,6 +7,9 @@ use serde::Serialize;
 use crate::problem::Problem;
 use crate::store::transfers::Below;
 
+/// Bytes after which a page ends before its `limit`: what a client that does not read may make us keep.
+pub(crate) const PAGE_BYTES_MAX: usize = 256 << 10;
+
 /// Some of a list, and where it goes on.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Page<T> {
@@ -16,9 +19,16 @@ pub(crate) struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// From one row more than the page holds, so that its end is known.
-    pub(crate) fn cut(mut data: Vec<T>, limit: i64, cursor: impl FnOnce(&T) -> String) -> Self {
-        let limit = usize::try_from(limit).unwrap_or(0);
+    /// From one row more than the page holds, so that its end is known. `bytes` tells how long a row gets as JSON.
+    pub(crate) fn cut(
+        mut data: Vec<T>,
+        limit: i64,
+        bytes: impl Fn(&T) -> usize,
+        cursor: impl FnOnce(&T) -> String,
+    ) -> Self {
+        let limit = usize::try_from(limit)
+            .unwrap_or(0)
+            .min(fitting(&data, bytes));
         let is_last = data.len() <= limit;
         data.truncate(limit);
         let next = if is_last {
@@ -28,6 +38,22 @@ impl<T> Page<T> {
         };
         Self { data, next }
     }
+}
+
+/// How many rows fit a page; one always does.
+fn fitting<T>(data: &[T], bytes: impl Fn(&T) -> usize) -> usize {
+    let mut left = PAGE_BYTES_MAX;
+    let fit = data.iter().take_while(|row| {
+        let rest = left.checked_sub(bytes(row));
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    });
+    fit.count().max(1)
+}
+
+/// How long a value is as JSON.
+pub(crate) fn json_bytes(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(0, |json| json.len())
 }
 
 pub(crate) fn cursor_malformed() -> Problem {
@@ -82,6 +108,17 @@ pub(crate) fn encode_below(below: &Below) -> String {
     format!("{}.{:x}", below.decided_at, u128::from_be_bytes(below.id))
 }
 
+/// Where the list of a whole ledger goes on; in the shape of an account's, so that one pattern describes both.
+pub(crate) fn encode_ledger_place(below: &Below) -> String {
+    format!("0.{0}.{0}", encode_below(below))
+}
+
+/// # Errors
+/// When it is no such cursor.
+pub(crate) fn decode_ledger_place(text: &str) -> Result<Below, Problem> {
+    AccountPlace::decode(text).map(|place| place.refused_debit)
+}
+
 /// # Errors
 /// When it is no such cursor.
 pub(crate) fn decode_below(decided_at: &str, id: &str) -> Result<Below, Problem> {
@@ -95,6 +132,22 @@ pub(crate) fn decode_below(decided_at: &str, id: &str) -> Result<Below, Problem>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_ends_at_its_limit_or_when_it_gets_too_long() {
+        let cases = [
+            (vec![10; 5], 5, 5, false),
+            (vec![10; 6], 5, 5, true),
+            (vec![PAGE_BYTES_MAX / 2; 6], 5, 2, true),
+            (vec![PAGE_BYTES_MAX + 1; 6], 5, 1, true),
+            (vec![PAGE_BYTES_MAX + 1], 5, 1, false),
+            (vec![], 5, 0, false),
+        ];
+        for (rows, limit, length, goes_on) in cases {
+            let page = Page::cut(rows, limit, |bytes| *bytes, |_| "next".to_owned());
+            assert_eq!((page.data.len(), page.next.is_some()), (length, goes_on));
+        }
+    }
 
     #[test]
     fn a_cursor_survives_its_text() {

@@ -138,7 +138,8 @@ impl Outcome {
         }
     }
 
-    fn subject(&self) -> Option<String> {
+    /// Id of the transfer or account that it is about; a dead letter names none.
+    pub fn subject(&self) -> Option<String> {
         match self {
             Self::Decided(transfer) => Some(transfer.id.to_string()),
             Self::Replayed(replayed) => Some(replayed.transfer.id.to_string()),

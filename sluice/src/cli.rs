@@ -3,7 +3,7 @@
 //! Invariant: the environment is read here and nowhere else.
 
 use clap::{Args, Parser, Subcommand};
-use system::{Servers, StreamArgs};
+use system::Servers;
 
 /// Moves money over a log: HTTP in, NATS `JetStream` in the middle, Postgres balances exactly once.
 #[derive(Debug, Parser)]
@@ -70,7 +70,7 @@ pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) servers: Servers,
     #[command(flatten)]
-    pub(crate) streams: StreamArgs,
+    pub(crate) streams: streams::Args,
 }
 
 #[derive(Debug, Args)]

@@ -4,9 +4,7 @@
 
 use std::process::ExitCode;
 
-use serde_json::json;
 use system::{connect, prove};
-use verify::Report;
 
 use crate::cli::VerifyArgs;
 
@@ -16,7 +14,10 @@ pub(crate) async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let log = connect::open_log(args.servers.nats()?, "verify").await?;
     let report = prove::prove(&log, &database).await?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&to_json(&report))?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&prove::to_json(&report))?
+        );
     } else {
         prove::print(&report);
     }
@@ -25,21 +26,4 @@ pub(crate) async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-fn to_json(report: &Report) -> serde_json::Value {
-    let checks: Vec<_> = report
-        .checks
-        .iter()
-        .map(|check| {
-            json!({
-                "name": check.name,
-                "holds": check.holds,
-                "checked": check.checked,
-                "findings_total": check.findings_total,
-                "findings": check.findings,
-            })
-        })
-        .collect();
-    json!({ "clean": report.is_clean(), "checks": checks })
 }

@@ -10,6 +10,7 @@
 //! it. Functions that wait are `async` and wait on tokio's blocking threads; the others take milliseconds.
 
 mod account;
+mod args;
 mod data;
 mod error;
 pub mod find;
@@ -30,6 +31,7 @@ pub mod testing;
 mod up;
 mod version;
 
+pub use args::Args;
 pub use data::DataDir;
 pub use error::{Error, Result};
 pub use nats::{ClusterNode, Nats, NatsOptions};

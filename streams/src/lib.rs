@@ -4,6 +4,7 @@
 //! acknowledgement says so. Whatever bytes somebody published, they are read.
 
 mod append;
+mod args;
 mod connect;
 mod dead_letters;
 mod durability;
@@ -22,6 +23,7 @@ mod scan;
 mod streams;
 
 pub use append::{AppendError, CommandRecord, RecordIds};
+pub use args::Args;
 pub use connect::{Connection, SERVER_VERSION_MIN, connect};
 pub use dead_letters::{Copied, DeadLetterRecord};
 pub use durability::{Durability, durability};

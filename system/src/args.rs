@@ -42,6 +42,18 @@ impl Servers {
             .context("which Postgres? Give --database URL or set SLUICE_DATABASE")
     }
 
+    /// For a process of its own: addresses hold passwords, and others can read a command line.
+    pub fn environment(&self) -> Vec<(&'static str, &str)> {
+        [
+            ("SLUICE_NATS", &self.nats),
+            ("SLUICE_NATS_MONITOR", &self.nats_monitor),
+            ("SLUICE_DATABASE", &self.database),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+        .collect()
+    }
+
     /// These, and ours where none were given. A monitoring port belongs to its nats-server.
     #[must_use]
     pub fn or_of(&self, stack: &Stack) -> Self {
@@ -57,110 +69,28 @@ impl Servers {
     }
 }
 
-/// How the streams are created where they are missing.
-#[derive(Debug, Clone, Args)]
-pub struct StreamArgs {
-    /// Partitions of a new log; fixed once it exists.
-    #[arg(long, default_value_t = streams::PARTITIONS_DEFAULT, value_name = "P", env = "SLUICE_PARTITIONS",
-          value_parser = clap::value_parser!(u16).range(1..=i64::from(streams::PARTITIONS_MAX)))]
-    pub partitions: u16,
-    /// Copies of each stream, in a cluster.
-    #[arg(long, default_value_t = 1, value_name = "N", env = "SLUICE_REPLICAS")]
-    pub replicas: usize,
-    /// Bytes that COMMANDS may hold; when they are used up, transfers are answered with 503 `log_full`.
-    #[arg(long, value_name = "BYTES", env = "SLUICE_COMMANDS_BYTES_MAX")]
-    pub commands_bytes_max: Option<i64>,
-    /// Bytes that EVENTS may hold; when they are used up, processors wait.
-    #[arg(long, value_name = "BYTES", env = "SLUICE_EVENTS_BYTES_MAX")]
-    pub events_bytes_max: Option<i64>,
-}
-
-impl StreamArgs {
-    pub fn settings(&self) -> streams::Settings {
-        streams::Settings {
-            partitions: self.partitions,
-            replicas: self.replicas,
-            commands_bytes_max: self.commands_bytes_max,
-            events_bytes_max: self.events_bytes_max,
-            ..streams::Settings::default()
-        }
-    }
-}
-
-/// Which servers are started, and where missing ones are installed.
-#[derive(Debug, Clone, Args)]
-pub struct Programs {
-    /// The nats-server to use.
-    #[arg(long, value_name = "PATH", env = "SLUICE_NATS_SERVER")]
-    pub nats_server: Option<PathBuf>,
-    /// The folder that holds the `postgres` to use.
-    #[arg(long, value_name = "DIR", env = "SLUICE_POSTGRES_BIN")]
-    pub postgres_bin: Option<PathBuf>,
-    /// Where missing servers are installed.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = ".sluice",
-        env = "SLUICE_INSTALL_DIR"
-    )]
-    pub install_dir: PathBuf,
-    /// Passes over the servers of this machine and installs both.
-    #[arg(long, env = "SLUICE_INSTALL_SERVERS", value_parser = clap::builder::FalseyValueParser::new())]
-    pub install_servers: bool,
-}
-
-impl Programs {
-    pub fn find_options(&self) -> stack::find::Options {
-        stack::find::Options {
-            nats_server: self.nats_server.clone(),
-            postgres_bin: self.postgres_bin.clone(),
-            install_dir: self.install_dir.clone(),
-            install_servers: self.install_servers,
-            ..stack::find::Options::default()
-        }
-    }
-}
-
 /// The whole system, on servers of its own or given ones.
 #[derive(Debug, Clone, Args)]
 pub struct StackArgs {
     #[command(flatten)]
     pub servers: Servers,
     #[command(flatten)]
-    pub streams: StreamArgs,
-    /// Keeps the data here; otherwise it is deleted at the end.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    pub streams: streams::Args,
     #[command(flatten)]
     pub roles: AllRoles,
     /// Writes addresses, keys and process ids here, as JSON, once everything answers.
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
     #[command(flatten)]
-    pub programs: Programs,
-    /// Port of nats-server; 0 takes a free one.
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub nats_port: u16,
-    /// Port of nats-server's monitoring; 0 takes a free one.
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub nats_monitor_port: u16,
-    /// Port of Postgres; 0 takes a free one.
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub postgres_port: u16,
+    pub programs: stack::Args,
 }
 
 impl StackArgs {
     /// What of it is started here.
     pub fn options(&self) -> stack::Options {
-        stack::Options {
-            find: self.programs.find_options(),
-            data: self.data.clone(),
-            nats: self.servers.nats.is_none(),
-            postgres: self.servers.database.is_none(),
-            nats_port: self.nats_port,
-            nats_monitor_port: self.nats_monitor_port,
-            postgres_port: self.postgres_port,
-        }
+        let given = &self.servers;
+        self.programs
+            .options(given.nats.is_none(), given.database.is_none())
     }
 }
 

@@ -11,6 +11,8 @@ use sqlx::ConnectOptions as _;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+use crate::ROLES;
+
 /// How long a server may take to answer at the start.
 const START_MAX: Duration = Duration::from_secs(30);
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -26,11 +28,12 @@ pub async fn create_log(url: &str, settings: &streams::Settings) -> anyhow::Resu
     Ok(streams::Log::create(connection, settings).await?)
 }
 
-/// Postgres for the API: a statement that nobody waits for any more ends.
+/// Postgres for the API: a statement ends just before its client is told that it took too long, so that no connection
+/// is busy with what nobody waits for.
 pub async fn open_api_database(url: &str) -> anyhow::Result<PgPool> {
     let options = options(url)?
         .application_name("sluice ingest")
-        .options([("statement_timeout", "5s"), ("jit", "off")]);
+        .options([("statement_timeout", "2900ms"), ("jit", "off")]);
     pool(options, 16).await
 }
 
@@ -93,19 +96,9 @@ pub async fn check_migrated(database: &PgPool) -> anyhow::Result<()> {
 /// The recorder behind /metrics; once per process.
 pub fn metrics() -> anyhow::Result<PrometheusHandle> {
     let mut builder = PrometheusBuilder::new();
-    let ingest = [
-        (
-            ingest::metrics::APPEND_SECONDS,
-            ingest::metrics::APPEND_SECONDS_BUCKETS,
-        ),
-        (
-            ingest::metrics::RECORD_COMMANDS,
-            ingest::metrics::RECORD_COMMANDS_BUCKETS,
-        ),
-    ];
-    for (name, bounds) in worker::metrics::BUCKETS.iter().copied().chain(ingest) {
+    for (name, bounds) in ROLES.iter().flat_map(|role| role.buckets) {
         builder = builder
-            .set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)
+            .set_buckets_for_metric(Matcher::Full((*name).to_owned()), bounds)
             .context("setting up the metrics")?;
     }
     let handle = builder

@@ -23,7 +23,7 @@ mod start;
 mod up;
 
 pub use alone::run_alone;
-pub use args::{Programs, Servers, StackArgs, StreamArgs, UpArgs};
+pub use args::{Servers, StackArgs, UpArgs};
 pub use demo_ledger::LEDGER;
 pub use flags::{AllRoles, AloneArgs, OneRole};
 pub use migrate::migrate;

@@ -4,12 +4,12 @@
 
 use anyhow::Context;
 
-use crate::{Servers, StreamArgs, connect};
+use crate::{Servers, connect};
 
 /// Brings the database up to date and creates the streams that are missing; gives both.
 pub async fn migrate(
     servers: &Servers,
-    streams: &StreamArgs,
+    streams: &streams::Args,
     name: &str,
 ) -> anyhow::Result<(sqlx::PgPool, streams::Log)> {
     let database = connect::open_database(servers.database()?, name).await?;

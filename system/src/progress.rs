@@ -9,13 +9,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub struct Progress {
     bar: Option<ProgressBar>,
-    what: &'static str,
+    what: String,
     total: u64,
     done: AtomicU64,
 }
 
 impl Progress {
-    pub fn new(what: &'static str, total: u64) -> Self {
+    pub fn new(what: impl Into<String>, total: u64) -> Self {
+        let what = what.into();
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(
                 "{msg:<22} [{bar:40}] {human_pos}/{human_len}  {per_sec}  {eta}",
@@ -24,7 +25,7 @@ impl Progress {
             let bar =
                 ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
             bar.set_style(style.progress_chars("=> "));
-            bar.set_message(what);
+            bar.set_message(what.clone());
             bar
         });
         if bar.is_none() {

@@ -1,7 +1,8 @@
-//! The proof, with a progress bar and for people to read.
+//! The proof, with a progress bar and for people and programs to read.
 //!
 //! Invariant: what is printed is what `verify` found.
 
+use serde_json::{Value, json};
 use verify::{Config, Connections, Report, Step};
 
 use crate::Progress;
@@ -18,11 +19,7 @@ pub async fn prove(log: &streams::Log, database: &sqlx::PgPool) -> anyhow::Resul
             .as_ref()
             .is_none_or(|(stage, ..)| *stage != step.stage)
         {
-            let what = if step.stage == "journal" {
-                "verifying the journal"
-            } else {
-                "verifying the tables"
-            };
+            let what = format!("verifying the {}", step.stage);
             shown = Some((step.stage, Progress::new(what, step.total), 0));
         }
         if let Some((_, progress, before)) = &mut shown {
@@ -53,4 +50,21 @@ pub fn print(report: &Report) {
             println!("             - {finding}");
         }
     }
+}
+
+pub fn to_json(report: &Report) -> Value {
+    let checks: Vec<_> = report
+        .checks
+        .iter()
+        .map(|check| {
+            json!({
+                "name": check.name,
+                "holds": check.holds,
+                "checked": check.checked,
+                "findings_total": check.findings_total,
+                "findings": check.findings,
+            })
+        })
+        .collect();
+    json!({ "clean": report.is_clean(), "checks": checks })
 }

@@ -26,11 +26,13 @@ pub static ROLES: [Role; 2] = [
         "ingest",
         "ingest",
         "Takes transfers over HTTP and appends them to the log.",
+        ingest::metrics::BUCKETS,
     ),
     Role::new::<worker::Args>(
         PROCESS,
         "processor",
         "Applies the log to the balances; any number of these share the partitions.",
+        worker::metrics::BUCKETS,
     ),
 ];
 
@@ -43,6 +45,8 @@ pub struct Role {
     pub called: &'static str,
     pub(crate) about: &'static str,
     pub(crate) arguments: fn(Command) -> Command,
+    /// Histograms that it measures, and their upper bounds.
+    pub(crate) buckets: &'static [(&'static str, &'static [f64])],
     parse: fn(&ArgMatches) -> Result<Arc<dyn Start>, clap::Error>,
 }
 
@@ -94,11 +98,13 @@ impl Role {
         command: &'static str,
         called: &'static str,
         about: &'static str,
+        buckets: &'static [(&'static str, &'static [f64])],
     ) -> Self {
         Self {
             command,
             called,
             about,
+            buckets,
             arguments: A::augment_args,
             parse: |matches| Ok(Arc::new(A::from_arg_matches(matches)?)),
         }

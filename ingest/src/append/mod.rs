@@ -8,7 +8,7 @@ mod waiting;
 
 use std::sync::Arc;
 
-use schemas::{Command, LinePosition, Outcome, Partition, partition_of};
+use schemas::{Command, LinePosition, Partition, partition_of};
 use streams::{AppendError, Log, RecordIds, ReplyTo};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::config::Limits;
 use crate::keyring::Keyring;
 use partition::PartitionTask;
-pub(crate) use waiting::Waiting;
+pub(crate) use waiting::{Decided, Waiting};
 
 /// Why a command is not known to be on the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ struct Queued {
     line: Vec<u8>,
     event_bytes_max: usize,
     logged: oneshot::Sender<Result<LinePosition, AppendFailed>>,
-    decided: Option<oneshot::Sender<Outcome>>,
+    decided: Option<oneshot::Sender<Decided>>,
 }
 
 /// What comes back for one command.
@@ -88,7 +88,7 @@ struct Queued {
 pub(crate) struct Receipt {
     pub(crate) logged: oneshot::Receiver<Result<LinePosition, AppendFailed>>,
     /// Only where the outcome was wanted; closed without a word when the reply is lost.
-    pub(crate) decided: Option<oneshot::Receiver<Outcome>>,
+    pub(crate) decided: Option<oneshot::Receiver<Decided>>,
 }
 
 #[derive(Debug)]

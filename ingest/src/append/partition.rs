@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use schemas::{LinePosition, Outcome, Partition, Position};
+use schemas::{LinePosition, Partition, Position};
 use streams::{AppendError, CommandRecord, Log, RecordIds, ReplyTo};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{AppendFailed, Queued, Waiting};
+use super::{AppendFailed, Decided, Queued, Waiting};
 use crate::keyring::Keyring;
 use crate::metrics::{Records, append_failed};
 
@@ -40,7 +40,7 @@ struct Filling {
     body: Vec<u8>,
     event_bytes_max: usize,
     logged: Vec<oneshot::Sender<Result<LinePosition, AppendFailed>>>,
-    decided: Vec<(u32, oneshot::Sender<Outcome>)>,
+    decided: Vec<(u32, oneshot::Sender<Decided>)>,
 }
 
 impl PartitionTask {

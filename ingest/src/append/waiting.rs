@@ -6,14 +6,33 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use schemas::{Outcome, ParsedEvent};
+use schemas::{LinePosition, Outcome, ParsedEvent};
 use streams::{Replies, Reply};
 use tokio::sync::oneshot;
 
 /// How often those who left are forgotten.
 const SWEEP: Duration = Duration::from_secs(1);
 
-type Lines = Vec<(u32, oneshot::Sender<Outcome>)>;
+type Lines = Vec<(u32, oneshot::Sender<Decided>)>;
+
+/// What a reply says was decided, and where: anybody on the log's server can send one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Decided {
+    at: LinePosition,
+    outcome: Outcome,
+}
+
+impl Decided {
+    /// The outcome, if it is about the command at this place and this transfer or account; else Postgres knows.
+    pub(crate) fn about(self, at: LinePosition, subject: &str) -> Option<Outcome> {
+        let told = self.outcome.subject();
+        if self.at == at && told.as_deref().is_none_or(|told| told == subject) {
+            return Some(self.outcome);
+        }
+        tracing::warn!(%at, subject, told_at = %self.at, told, "a reply is about something else");
+        None
+    }
+}
 
 /// By the `Nats-Msg-Id` of the record, with lines in ascending order.
 #[derive(Debug, Default)]
@@ -52,9 +71,9 @@ impl Waiting {
                 return;
             };
             passed += skip + 1;
-            match ParsedEvent::parse(event).and_then(|event| event.outcome()) {
+            match decided(event) {
                 // A client that left needs no answer.
-                Ok(outcome) => drop(client.send(outcome)),
+                Ok(decided) => drop(client.send(decided)),
                 Err(error) => {
                     tracing::warn!(record = reply.record, line, %error, "a reply holds a line that is no event");
                 }
@@ -72,10 +91,18 @@ impl Waiting {
     }
 }
 
+fn decided(event: &[u8]) -> Result<Decided, Box<dyn std::error::Error>> {
+    let event = ParsedEvent::parse(event)?;
+    Ok(Decided {
+        at: event.id.parse()?,
+        outcome: event.outcome()?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use schemas::{AccountId, AccountRefused, Event, LinePosition, RefusalReason, Timestamp};
+    use schemas::{AccountId, AccountRefused, Event, RefusalReason, Timestamp};
 
     use super::*;
 
@@ -115,8 +142,30 @@ mod tests {
         let (fourth, mut fourth_hears) = oneshot::channel();
         waiting.expect("r", vec![(1, second), (3, fourth)]);
         waiting.deliver(&reply(&["a", "b", "c", "d"]));
-        assert_eq!(second_hears.try_recv().unwrap(), refused("b"));
-        assert_eq!(fourth_hears.try_recv().unwrap(), refused("d"));
+        let at: LinePosition = "0.1.0".parse().unwrap();
+        let second = second_hears.try_recv().unwrap();
+        assert_eq!(second.about(at, "b"), Some(refused("b")));
+        let fourth = fourth_hears.try_recv().unwrap();
+        assert_eq!(fourth.about(at, "d"), Some(refused("d")));
+    }
+
+    #[test]
+    fn a_reply_about_something_else_is_not_believed() {
+        let at = |text: &str| text.parse::<LinePosition>().unwrap();
+        for (told_at, subject, is_believed) in [
+            ("0.1.0", "a", true),
+            ("0.1.0", "b", false),
+            ("0.2.0", "a", false),
+            ("1.1.0", "a", false),
+            ("0.1.1", "a", false),
+        ] {
+            let decided = Decided {
+                at: at(told_at),
+                outcome: refused("a"),
+            };
+            let outcome = decided.about(at("0.1.0"), subject);
+            assert_eq!(outcome.is_some(), is_believed, "{told_at} {subject}");
+        }
     }
 
     #[test]

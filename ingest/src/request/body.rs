@@ -8,11 +8,12 @@ use std::sync::Arc;
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use crate::api::Api;
+use crate::batches::{NoRoom, Share};
 use crate::problem::Problem;
 
 /// Most bytes of a refused body that are read for politeness.
@@ -21,36 +22,34 @@ const DISCARD_BYTES_MAX: u64 = 32 << 20;
 /// A body of `application/json`, or of no declared type.
 pub(crate) struct JsonBytes(pub(crate) Bytes);
 
-/// A body of `application/x-ndjson`, or of no declared type.
-pub(crate) struct NdjsonBytes(pub(crate) Bytes);
-
 impl FromRequest<Arc<Api>> for JsonBytes {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
         expect_type(&request, &["application/json"])?;
-        read(request, api, api.limits.body_bytes_max)
+        read(request, api, api.limits.body_bytes_max, None)
             .await
             .map(Self)
     }
 }
 
-impl FromRequest<Arc<Api>> for NdjsonBytes {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
-        expect_type(
-            &request,
-            &[
-                "application/x-ndjson",
-                "application/ndjson",
-                "application/jsonl",
-            ],
-        )?;
-        read(request, api, api.limits.batch_bytes_max)
-            .await
-            .map(Self)
-    }
+/// A body of `application/x-ndjson`, or of no declared type, with its share of what batches may hold.
+pub(crate) async fn ndjson(request: Request, api: &Api) -> Result<(Bytes, Share), Problem> {
+    expect_type(
+        &request,
+        &[
+            "application/x-ndjson",
+            "application/ndjson",
+            "application/jsonl",
+        ],
+    )?;
+    let (share, evicted) = api.batch_memory.begin();
+    let body = tokio::select! {
+        body = read(request, api, api.limits.batch_bytes_max, Some(&share)) => body?,
+        _ = evicted => return Err(no_room()),
+    };
+    share.arrived().map_err(|NoRoom| no_room())?;
+    Ok((body, share))
 }
 
 fn expect_type(request: &Request, accepted: &[&str]) -> Result<(), Problem> {
@@ -72,7 +71,12 @@ fn expect_type(request: &Request, accepted: &[&str]) -> Result<(), Problem> {
     ))
 }
 
-async fn read(request: Request, api: &Api, bytes_max: usize) -> Result<Bytes, Problem> {
+async fn read(
+    request: Request,
+    api: &Api,
+    bytes_max: usize,
+    share: Option<&Share>,
+) -> Result<Bytes, Problem> {
     let deadline = Instant::now() + api.limits.body_time_max;
     let asks_first = request.headers().contains_key(header::EXPECT);
     let mut body = request.into_body();
@@ -83,14 +87,17 @@ async fn read(request: Request, api: &Api, bytes_max: usize) -> Result<Bytes, Pr
         }
         return Err(too_long(bytes_max));
     }
-    let collected = Limited::new(&mut body, bytes_max).collect();
-    match tokio::time::timeout_at(deadline, collected).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+    match tokio::time::timeout_at(deadline, collect(&mut body, bytes_max, share)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(Stop::TooLong)) => {
             discard(body, deadline).await;
             Err(too_long(bytes_max))
         }
-        Ok(Err(error)) => Err(Problem::bad_request(
+        Ok(Err(Stop::NoRoom)) => {
+            discard(body, deadline).await;
+            Err(no_room())
+        }
+        Ok(Err(Stop::Broken(error))) => Err(Problem::bad_request(
             "body_malformed",
             format!("the body could not be read: {error}"),
         )),
@@ -102,6 +109,41 @@ async fn read(request: Request, api: &Api, bytes_max: usize) -> Result<Bytes, Pr
     }
 }
 
+/// Why a body is not collected to its end.
+enum Stop {
+    TooLong,
+    NoRoom,
+    Broken(axum::Error),
+}
+
+async fn collect(body: &mut Body, bytes_max: usize, share: Option<&Share>) -> Result<Bytes, Stop> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(0);
+    let mut collected = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(Stop::Broken)?.into_data() else {
+            continue;
+        };
+        if collected.len() + data.len() > bytes_max {
+            return Err(Stop::TooLong);
+        }
+        if let Some(share) = share {
+            share
+                .grow(data.len())
+                .await
+                .map_err(|NoRoom| Stop::NoRoom)?;
+        }
+        if collected.is_empty() {
+            if body.is_end_stream() {
+                return Ok(data);
+            }
+            // Memory that is not written to yet costs nothing.
+            collected.reserve(announced);
+        }
+        collected.extend_from_slice(&data);
+    }
+    Ok(collected.freeze())
+}
+
 async fn discard(mut body: Body, deadline: Instant) {
     let mut left = DISCARD_BYTES_MAX;
     while let Ok(Some(Ok(frame))) = tokio::time::timeout_at(deadline, body.frame()).await {
@@ -111,6 +153,13 @@ async fn discard(mut body: Body, deadline: Instant) {
         };
         left = rest;
     }
+}
+
+fn no_room() -> Problem {
+    Problem::unavailable(
+        "overloaded",
+        "too many batches at a time, and this one did not come fast enough; nothing was sent, try again",
+    )
 }
 
 fn too_long(bytes_max: usize) -> Problem {

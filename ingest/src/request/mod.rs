@@ -8,7 +8,7 @@ mod headers;
 mod id;
 mod query;
 
-pub(crate) use body::{JsonBytes, NdjsonBytes};
+pub(crate) use body::{JsonBytes, ndjson};
 pub(crate) use caller::{Admin, Asked, Reader, Writer};
 pub(crate) use headers::{Wait, idempotency_key, idempotency_key_if_given, preferred_wait};
 pub(crate) use id::{REQUEST_ID, RequestId, RequestIds};

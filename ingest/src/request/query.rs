@@ -12,6 +12,8 @@ use crate::problem::Problem;
 
 const LIMIT_DEFAULT: i64 = 50;
 const LIMIT_MAX: i64 = 200;
+/// What a parameter of type integer may hold (`int32` in `OpenAPI`); the longest wait is a limit of its own.
+const WAIT_MAX: u64 = i32::MAX as u64;
 
 /// The one variable part of a path, decoded.
 pub(crate) struct PathText(pub(crate) String);
@@ -68,10 +70,10 @@ pub(crate) fn wait(text: Option<&str>, max: std::time::Duration) -> Result<Optio
         return Ok(None);
     };
     match text.parse() {
-        Ok(seconds) => Ok(Wait::new(seconds, max)),
-        Err(_) => Err(Problem::bad_request(
+        Ok(seconds @ 0..=WAIT_MAX) => Ok(Wait::new(seconds, max)),
+        _ => Err(Problem::bad_request(
             "wait_malformed",
-            "wait is a whole number of seconds",
+            "wait is a whole number of seconds, at most 2147483647",
         )),
     }
 }

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::account_change::{PendingChange, change as change_account, outcome_of, pending};
 use crate::api::Api;
 use crate::keyring::Ledger;
-use crate::page::{Page, cursor_malformed};
+use crate::page::{Page, cursor_malformed, json_bytes};
 use crate::problem::{Problem, ProblemBody};
 use crate::request::{
     Admin, JsonBytes, PathText, Query, Reader, Writer, at, idempotency_key_if_given, limit,
@@ -25,25 +25,37 @@ use crate::respond;
 const ID_BYTES: usize = 16;
 
 /// What `POST /v1/accounts` takes.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes what schemas::RawAccount reads")]
 pub(crate) struct AccountRequest {
     /// Made by the server unless given; the same for the same Idempotency-Key.
     id: Option<AccountId>,
+    /// An ISO 4217 code or a unit that the ledger declared; others are refused.
     currency: schemas::Currency,
+    #[schema(pattern = "^[A-Za-z0-9_:.-]{1,64}$")]
     r#type: Option<String>,
-    /// The balance may not fall below this; `"0"` unless given, `null` is unlimited. Below zero needs scope admin.
+    /// The balance may not fall below this; `"0"` unless given, `null` is unlimited. A new account is empty, so this is
+    /// not above zero; below zero needs scope admin. No more decimals than the currency has, at most 2^63 minor units.
+    #[schema(
+        value_type = Option<String>,
+        pattern = "^(-[0-9]{1,19}(\\.[0-9]{1,12})?|0{1,19}(\\.0{1,12})?)$"
+    )]
     min_balance: Option<schemas::Money>,
+    /// With the type at most 4096 bytes.
     metadata: Option<schemas::Metadata>,
 }
 
 /// What `PATCH /v1/accounts/{id}` takes; at least one field.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
 #[expect(dead_code, reason = "describes what schemas::RawAccount reads")]
 pub(crate) struct AccountChangeRequest {
-    /// `null` is unlimited. Below zero needs scope admin.
+    /// `null` is unlimited. Below zero needs scope admin. At most 2^63 minor units.
+    #[schema(value_type = Option<String>, pattern = "^-?[0-9]{1,19}(\\.[0-9]{1,12})?$")]
     min_balance: Option<schemas::Money>,
-    /// Replaces what there is; `null` removes it.
+    /// Replaces what there is; `null` removes it. At most 4096 bytes.
     metadata: Option<schemas::Metadata>,
 }
 
@@ -52,7 +64,7 @@ pub(crate) struct AccountChangeRequest {
 /// Asked again with the same fields it answers the account as it is now; with others 409 and what differs.
 #[utoipa::path(
     post, path = "/v1/accounts", tag = "accounts",
-    params(("Idempotency-Key" = Option<String>, Header, description = "makes a retry without id open the same account")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]([ -~]{0,253}[!-~])?$", description = "makes a retry without id open the same account")),
     request_body = AccountRequest,
     responses(
         (status = 201, body = Account, description = "opened"),
@@ -115,8 +127,10 @@ fn may_owe(change: &AccountChange) -> bool {
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// `next` of the page before.
+    #[param(value_type = Option<AccountId>)]
     after: Option<String>,
     /// 1 to 200, 50 unless given.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 200)]
     limit: Option<String>,
 }
 
@@ -147,7 +161,9 @@ pub(crate) async fn list(
         .store
         .accounts(key.ledger.number, after, limit + 1)
         .await?;
-    let page = Page::cut(accounts, limit, |account| account.id.to_string());
+    let page = Page::cut(accounts, limit, json_bytes, |account| {
+        account.id.to_string()
+    });
     Ok(respond::json(StatusCode::OK, &page))
 }
 
@@ -156,6 +172,7 @@ pub(crate) async fn list(
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReadQuery {
     /// `PARTITION.POSITION.LINE` of a change, as its `Location` gave it: answers what became of it.
+    #[param(pattern = "^[0-9]{1,4}\\.([0-9]{1,18}|[0-8][0-9]{18})(\\.[0-9]{1,9})?$")]
     at: Option<String>,
 }
 

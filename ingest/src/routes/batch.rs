@@ -6,38 +6,58 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use schemas::{IdempotencyKey, RawTransfer, Shape, Transfer, TransferId, TransferStatus};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 use crate::answers::{Answer, Told, answers};
 use crate::api::Api;
 use crate::append::{Manner, Outcomes, WhenFull};
 use crate::keyring::{Key, Ledger};
 use crate::problem::{Problem, ProblemBody};
-use crate::request::{Asked, NdjsonBytes, RequestId, Wait, Writer, preferred_wait};
+use crate::request::{Asked, RequestId, Wait, Writer, ndjson, preferred_wait};
 use crate::respond;
 use crate::submission::{Submission, submit};
 
 const NDJSON: &str = "application/x-ndjson";
 
 /// A line of the body.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes what schemas::RawTransfer reads")]
 pub(crate) struct BatchLine {
     idempotency_key: IdempotencyKey,
     debit_account: schemas::AccountId,
     credit_account: schemas::AccountId,
-    /// A decimal string such as `"12.34"`, greater than zero.
+    /// A decimal string such as `"12.34"`, greater than zero, with no more decimals than the currency has.
     amount: schemas::Money,
     currency: schemas::Currency,
     description: Option<String>,
     metadata: Option<schemas::Metadata>,
 }
+
+/// The body: text, of which every line is judged by itself.
+pub(crate) struct BatchBody;
+
+impl utoipa::PartialSchema for BatchBody {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(
+                "A BatchLine as JSON on each line; blank lines are passed over, one at least is not.",
+            ))
+            .pattern(Some("[^ \\t\\n\\f\\r]"))
+            .into()
+    }
+}
+
+impl ToSchema for BatchBody {}
 
 /// A line of the answer: the transfer, or what was wrong with this line.
 #[derive(Debug, Serialize, ToSchema)]
@@ -70,7 +90,7 @@ pub(crate) enum BatchAnswer<'a> {
 #[utoipa::path(
     post, path = "/v1/transfers/batch", tag = "transfers",
     params(("Prefer" = Option<String>, Header, description = "`wait=N` waits up to N seconds, at most 30, for the outcomes")),
-    request_body(content = BatchLine, content_type = "application/x-ndjson"),
+    request_body(content = BatchBody, content_type = "application/x-ndjson"),
     responses(
         (status = 200, body = BatchAnswer, content_type = "application/x-ndjson", description = "a line for each line, in order"),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
@@ -84,14 +104,14 @@ pub(crate) async fn create(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    // Before the body is read: a batch that waits for its turn would hold its bytes.
+    let (body, share) = ndjson(request, &api).await?;
+    // Not before the body is there: whoever sends slowly holds no turn.
     let _permit = api.batches.try_acquire().map_err(|_| {
         Problem::unavailable(
             "overloaded",
             "too many batches at a time; nothing was sent, try again",
         )
     })?;
-    let NdjsonBytes(body) = NdjsonBytes::from_request(request, &api).await?;
     let wait = preferred_wait(&headers, api.limits.wait_max);
     let manner = Manner {
         outcomes: if wait.is_some() {
@@ -103,8 +123,10 @@ pub(crate) async fn create(
     };
     let lines = lines(&body, api.limits.batch_lines_max)?;
     let answers = send(&api, &key, &lines, key.asks(&headers), manner, wait).await;
-    let body = write(&lines, &answers, wait, request_id.as_str());
-    let mut response = respond::of_type(NDJSON, StatusCode::OK, body);
+    let numbers: Vec<usize> = lines.iter().map(|(number, _)| *number).collect();
+    drop(body);
+    let answer = share.answer(write(&numbers, &answers, wait, request_id.as_str()));
+    let mut response = respond::of_type(NDJSON, StatusCode::OK, answer);
     respond::accepted(&api, &mut response);
     respond::waited(&mut response, wait);
     Ok(response)
@@ -176,13 +198,13 @@ async fn submit_line(
 }
 
 fn write(
-    lines: &[(usize, &[u8])],
+    lines: &[usize],
     answers: &[Result<Answer, Problem>],
     wait: Option<Wait>,
     request_id: &str,
 ) -> Vec<u8> {
     let mut body = Vec::with_capacity(128 * lines.len());
-    for ((line, _), answer) in lines.iter().zip(answers) {
+    for (line, answer) in lines.iter().zip(answers) {
         let answer = match answer {
             Ok(Answer {
                 transfer: Told::Decided(transfer),

@@ -18,7 +18,7 @@ use utoipa::IntoParams;
 
 use crate::api::Api;
 use crate::keyring::Ledger;
-use crate::page::{Page, cursor_malformed};
+use crate::page::{PAGE_BYTES_MAX, Page, cursor_malformed};
 use crate::problem::{Problem, ProblemBody};
 use crate::request::{Query, Reader, limit};
 use crate::respond;
@@ -34,14 +34,16 @@ const STRETCH_LINES_MAX: usize = 250;
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// `next` of the page before; from the beginning unless given.
+    #[param(pattern = "^[0-9]{1,4}(-[0-9]{1,4}\\.([0-9]{1,18}|[0-8][0-9]{18})\\.[0-9]{1,9})*$")]
     after: Option<String>,
     /// 1 to 200, 50 unless given.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 200)]
     limit: Option<String>,
 }
 
 /// Events of the ledger as `CloudEvents`.
 ///
-/// `next` is never `null`: ask again with it, at once while `data` is full, later when it is empty.
+/// `next` is never `null`: ask again with it, at once while `data` holds anything, later when it is empty.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events",
     params(ListQuery),
@@ -78,7 +80,8 @@ async fn read(
 ) -> Result<Vec<Box<RawValue>>, Problem> {
     let mut behind = cursor.round(api.store.applied_positions().await?);
     let mut lines_left = LINES_MAX;
-    let mut data = Vec::new();
+    let mut bytes_left = PAGE_BYTES_MAX;
+    let mut data: Vec<Box<RawValue>> = Vec::new();
     while let Some((partition, applied)) = behind.pop_front() {
         let after = cursor.places.get(&partition).copied().unwrap_or_default();
         let lines_max = i64::try_from(STRETCH_LINES_MAX.min(lines_left)).unwrap_or(1);
@@ -89,15 +92,22 @@ async fn read(
         let Some(window) = window else {
             continue;
         };
-        let mut events = api.store.events(ledger.number, window.stretch).await?;
-        let room = limit - data.len();
-        let place = match events.get(room) {
-            // The rest of the stretch is for the next page.
-            Some(_) => place_of(&events[room - 1].1),
-            None => window.stretch.last,
-        };
-        events.truncate(room);
-        data.extend(events.iter().map(|(encoder, event)| json(*encoder, event)));
+        let events = api.store.events(ledger.number, window.stretch).await?;
+        let mut place = window.stretch.last;
+        let mut read_to = after;
+        for (encoder, event) in &events {
+            let json = json(*encoder, event);
+            let is_first = data.is_empty();
+            if data.len() == limit || (json.get().len() > bytes_left && !is_first) {
+                // The rest of the stretch is for the next page.
+                place = read_to;
+                lines_left = 0;
+                break;
+            }
+            bytes_left = bytes_left.saturating_sub(json.get().len());
+            read_to = place_of(event);
+            data.push(json);
+        }
         cursor.places.insert(partition, place);
         cursor.first = partition + 1;
         behind.push_back((partition, applied));

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::admin::{self, CreatedKey, KeyInfo};
 use crate::api::Api;
-use crate::page::{Page, cursor_malformed};
+use crate::page::{Page, cursor_malformed, json_bytes};
 use crate::problem::{Problem, ProblemBody};
 use crate::request::{Admin, JsonBytes, PathText, Query, limit};
 use crate::{Error, Scope, respond};
@@ -24,8 +24,11 @@ const ID_CHARS_MAX: usize = 64;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyRequest {
+    /// Not more than the asking key's own.
+    #[schema(value_type = Scope)]
     scope: String,
     /// Any text of at most 128 characters, for lists.
+    #[schema(pattern = "^[^\\x00]{0,128}$")]
     name: Option<String>,
 }
 
@@ -69,8 +72,10 @@ pub(crate) async fn create(
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// `next` of the page before.
+    #[param(pattern = "^[A-Za-z0-9]{0,64}$")]
     after: Option<String>,
     /// 1 to 200, 50 unless given.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 200)]
     limit: Option<String>,
 }
 
@@ -96,7 +101,7 @@ pub(crate) async fn list(
     }
     let keys = admin::list_keys(api.store.pool(), Some(&key.ledger.name), &after, limit + 1);
     let keys = within(&api, keys).await?;
-    let page = Page::cut(keys, limit, |key| key.id.clone());
+    let page = Page::cut(keys, limit, json_bytes, |key| key.id.clone());
     Ok(respond::json(StatusCode::OK, &page))
 }
 

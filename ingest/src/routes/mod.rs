@@ -32,6 +32,7 @@ use crate::problem::Problem;
         title = "Sluice",
         description = "Moves money over a log: a 202 is on disk, a 200 is decided, and an idempotency key is for ever."
     ),
+    components(schemas(batch::BatchLine)),
     modifiers(&BearerKeys),
     security(("key" = []))
 )]

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::accounts::existing;
 use crate::api::Api;
 use crate::keyring::Ledger;
-use crate::page::{Page, cursor_malformed};
+use crate::page::{Page, cursor_malformed, json_bytes};
 use crate::problem::{Problem, ProblemBody};
 use crate::request::{PathText, Query, Reader, limit, time};
 use crate::respond;
@@ -40,12 +40,16 @@ pub(crate) struct StatementLine {
 #[into_params(parameter_in = Query)]
 pub(crate) struct StatementQuery {
     /// Postings decided at this time (RFC 3339) or later.
+    #[param(value_type = Option<Timestamp>)]
     from: Option<String>,
     /// Postings decided before this time.
+    #[param(value_type = Option<Timestamp>)]
     to: Option<String>,
     /// `next` of the page before: the version of its last line.
+    #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<String>,
     /// 1 to 200, 50 unless given.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 200)]
     limit: Option<String>,
 }
 
@@ -85,7 +89,7 @@ pub(crate) async fn statement(
         .postings(key.ledger.number, &id, after, before, limit + 1)
         .await?;
     let lines = postings.into_iter().map(StatementLine::from).collect();
-    let page = Page::cut(lines, limit, |line: &StatementLine| {
+    let page = Page::cut(lines, limit, json_bytes, |line: &StatementLine| {
         line.version.to_string()
     });
     Ok(respond::json(StatusCode::OK, &page))
@@ -130,6 +134,7 @@ impl From<Posting> for StatementLine {
 #[into_params(parameter_in = Query)]
 pub(crate) struct BalanceQuery {
     /// RFC 3339; now unless given.
+    #[param(value_type = Option<Timestamp>)]
     at: Option<String>,
 }
 

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::api::Api;
-use crate::page::{AccountPlace, Page, cursor_malformed, decode_below, encode_below};
+use crate::page::{AccountPlace, Page, decode_ledger_place, encode_ledger_place, json_bytes};
 use crate::problem::{Problem, ProblemBody};
 use crate::request::{Query, Reader, limit};
 use crate::respond;
@@ -26,13 +26,27 @@ use crate::store::transfers::{Below, RefusedSide};
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// Only transfers that this account pays or receives.
+    #[param(value_type = Option<AccountId>)]
     account: Option<String>,
-    /// `posted` or `refused`.
+    #[param(value_type = Option<Decided>, inline)]
     status: Option<String>,
     /// `next` of the page before.
+    #[param(
+        pattern = "^([0-9]{1,18}|[0-8][0-9]{18}|9223372036854775807)(\\.([0-9]{1,18}|[0-8][0-9]{18}|9223372036854775807)\\.[0-9a-f]{1,32}){2}$"
+    )]
     after: Option<String>,
     /// 1 to 200, 50 unless given.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 200)]
     limit: Option<String>,
+}
+
+/// Only transfers with this status.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes what `parse_status` reads")]
+enum Decided {
+    Posted,
+    Refused,
 }
 
 /// Decided transfers, newest first.
@@ -91,19 +105,13 @@ async fn of_ledger(
     after: Option<&str>,
     limit: i64,
 ) -> Result<Page<TransferRow>, Problem> {
-    let below = match after {
-        None => Below::START,
-        Some(cursor) => {
-            let (decided_at, id) = cursor.split_once('.').ok_or_else(cursor_malformed)?;
-            decode_below(decided_at, id)?
-        }
-    };
+    let below = after.map_or(Ok(Below::START), decode_ledger_place)?;
     let rows = api
         .store
         .decided_transfers(ledger, status, below, limit + 1)
         .await?;
-    Ok(Page::cut(rows, limit, |row| {
-        encode_below(&Below::of(&row.transfer))
+    Ok(Page::cut(rows, limit, bytes, |row| {
+        encode_ledger_place(&Below::of(&row.transfer))
     }))
 }
 
@@ -147,7 +155,7 @@ async fn of_account(
     }
     // Stable, so that each source keeps its own order where times are equal.
     rows.sort_by_key(|(_, row)| Reverse(row.transfer.decided_at));
-    let page = Page::cut(rows, limit, |_| String::new());
+    let page = Page::cut(rows, limit, |(_, row)| bytes(row), |_| String::new());
     for (source, row) in &page.data {
         match source {
             Source::Posted => {
@@ -161,6 +169,10 @@ async fn of_account(
         data: page.data.into_iter().map(|(_, row)| row).collect(),
         next: page.next.map(|_| place.encode()),
     })
+}
+
+fn bytes(row: &TransferRow) -> usize {
+    json_bytes(&row.transfer)
 }
 
 /// Which list a row of an account came from.

@@ -12,10 +12,9 @@ use schemas::{
     TransferId,
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep_until};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::answers::{LOOK_PAUSE_MAX, LOOK_PAUSE_MIN, answers};
+use crate::answers::answers;
 use crate::api::Api;
 use crate::append::{Manner, Outcomes, WhenFull};
 use crate::keyring::Ledger;
@@ -27,15 +26,25 @@ use crate::respond;
 use crate::submission::submit;
 
 /// What `POST /v1/transfers` takes.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes what schemas::RawTransfer reads")]
 pub(crate) struct TransferRequest {
     debit_account: schemas::AccountId,
     credit_account: schemas::AccountId,
-    /// A decimal string such as `"12.34"`, greater than zero.
+    /// A decimal string such as `"12.34"`, greater than zero, with no more decimals than the currency has; at most
+    /// 2^63 - 1 minor units.
+    #[schema(
+        value_type = String,
+        pattern = "^([0-9]{0,18}[1-9][0-9]{0,18}(\\.[0-9]{1,12})?|0{1,19}\\.[0-9]{0,11}[1-9][0-9]{0,11})$",
+        example = "12.34"
+    )]
     amount: schemas::Money,
+    /// An ISO 4217 code or a unit that the ledger declared; others are refused.
     currency: schemas::Currency,
+    #[schema(pattern = "^[^\\x00]*$")]
     description: Option<String>,
+    /// With the description at most 4096 bytes of JSON.
     metadata: Option<schemas::Metadata>,
 }
 
@@ -45,7 +54,7 @@ pub(crate) struct TransferRequest {
 #[utoipa::path(
     post, path = "/v1/transfers", tag = "transfers",
     params(
-        ("Idempotency-Key" = String, Header, description = "1 to 255 printable ASCII characters; the same on every retry"),
+        ("Idempotency-Key" = String, Header, pattern = "^[!-~]([ -~]{0,253}[!-~])?$", description = "1 to 255 printable ASCII characters; the same on every retry"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` waits up to N seconds, at most 30, for the outcome"),
     ),
     request_body = TransferRequest,
@@ -91,8 +100,10 @@ pub(crate) async fn create(
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReadQuery {
     /// `PARTITION.POSITION`, as `Location` gave it: makes a 404 certain.
+    #[param(pattern = "^[0-9]{1,4}\\.([0-9]{1,18}|[0-8][0-9]{18})(\\.[0-9]{1,9})?$")]
     at: Option<String>,
-    /// Seconds to wait for the outcome, at most 30.
+    /// Seconds to wait for the outcome; 30 where more is asked for.
+    #[param(value_type = Option<u32>)]
     wait: Option<String>,
 }
 
@@ -126,21 +137,20 @@ pub(crate) async fn read(
     let id = TransferId::parse(&id)?;
     let at = at(query.at.as_deref(), api.appender.partitions())?;
     let wait = wait(query.wait.as_deref(), api.limits.wait_max)?;
-    let mut pause = LOOK_PAUSE_MIN;
-    loop {
-        let found = look(&api, &key.ledger, id, at).await?;
-        let may_come = match &found {
-            Look::Decided(_) => false,
-            Look::Pending(_) => true,
-            Look::Missing(_) => at.is_none(),
-        };
-        let until = wait.map(|wait| wait.until);
-        match until.filter(|until| may_come && *until > Instant::now()) {
-            Some(until) => sleep_until(until.min(Instant::now() + pause)).await,
-            None => return found.respond(wait),
+    let mut found = look(&api, &key.ledger, id, at).await?;
+    if let Some(wait) = wait {
+        match (&found, at) {
+            (Look::Pending(_), Some(at)) => api.progress.reached([at], wait.until).await,
+            (Look::Missing(_), None) => {
+                let ledger = key.ledger.number;
+                api.progress.decided(ledger, id, wait.until).await;
+            }
+            // Decided, or not there although its place was passed.
+            _ => return found.respond(Some(wait)),
         }
-        pause = LOOK_PAUSE_MAX.min(pause * 2);
+        found = look(&api, &key.ledger, id, at).await?;
     }
+    found.respond(wait)
 }
 
 /// What one look at Postgres shows of a transfer.

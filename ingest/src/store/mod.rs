@@ -7,12 +7,15 @@ pub(crate) mod accounts;
 pub(crate) mod entries;
 pub(crate) mod journal;
 pub(crate) mod keys;
+mod presence;
 pub(crate) mod transfers;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
+
+use presence::{Presence, is_absence};
 
 /// How long a look-up takes at most while the database is known to be away.
 const TIME_MAX_WHILE_AWAY: Duration = Duration::from_millis(250);
@@ -25,15 +28,15 @@ pub(crate) struct Unavailable;
 pub(crate) struct Store {
     pool: PgPool,
     time_max: Duration,
-    is_away: AtomicBool,
+    presence: Arc<Presence>,
 }
 
 impl Store {
     pub(crate) fn new(pool: PgPool, time_max: Duration) -> Self {
         Self {
+            presence: Presence::new(pool.connect_options()),
             pool,
             time_max,
-            is_away: AtomicBool::new(false),
         }
     }
 
@@ -42,7 +45,7 @@ impl Store {
     }
 
     pub(crate) fn is_away(&self) -> bool {
-        self.is_away.load(Ordering::Relaxed)
+        self.presence.is_away()
     }
 
     /// Whether the database answers.
@@ -67,44 +70,30 @@ impl Store {
         self.within(time_max, doing, query).await
     }
 
-    /// Runs a look-up and remembers whether the database was there.
+    /// Runs a look-up and remembers whether the database was there. One that takes too long is this caller's answer only.
     async fn within<T>(
         &self,
         time_max: Duration,
         doing: &'static str,
         query: impl Future<Output = sqlx::Result<T>>,
     ) -> Result<T, Unavailable> {
-        let result = match tokio::time::timeout(time_max, query).await {
-            Ok(result) => result,
-            Err(_) => Err(sqlx::Error::PoolTimedOut),
+        let error = match tokio::time::timeout(time_max, query).await {
+            Ok(Ok(value)) => {
+                self.presence.heard(false);
+                return Ok(value);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => sqlx::Error::PoolTimedOut,
         };
-        match result {
-            Ok(value) => {
-                if self.is_away.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the database is back");
-                }
-                Ok(value)
-            }
-            Err(error) => {
-                let was_away = self.is_away.swap(is_absence(&error), Ordering::Relaxed);
-                if !was_away {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "{doing} failed");
-                }
-                Err(Unavailable)
-            }
+        let was_away = if matches!(error, sqlx::Error::PoolTimedOut) {
+            self.presence.probe();
+            self.presence.is_away()
+        } else {
+            self.presence.heard(is_absence(&error))
+        };
+        if !was_away {
+            tracing::warn!(error = &error as &dyn std::error::Error, "{doing} failed");
         }
-    }
-}
-
-/// Whether an error means that nobody is there, rather than that one statement failed.
-fn is_absence(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(error) => error
-            .code()
-            .is_some_and(|code| code.starts_with("57P") || code.starts_with("08")),
-        sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::ColumnNotFound(_)
-        | sqlx::Error::Decode(_) => false,
-        _ => true,
+        Err(Unavailable)
     }
 }

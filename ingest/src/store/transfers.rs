@@ -2,6 +2,8 @@
 //!
 //! Invariant: a page is a range of one index, newest first.
 
+use std::collections::HashSet;
+
 use journal::{TransferRow, partition_number, select_transfers};
 use schemas::{AccountId, LinePosition, Transfer, TransferId, TransferStatus};
 use sqlx::types::Uuid;
@@ -76,6 +78,34 @@ impl Store {
             .bind(ledger)
             .fetch_all(&self.pool);
         self.read("reading transfers", query).await
+    }
+
+    /// Those of these transfers, each of its ledger, that are decided or dead letters.
+    pub(crate) async fn decided_among(
+        &self,
+        asked: &[(i32, TransferId)],
+    ) -> Result<HashSet<(i32, TransferId)>, Unavailable> {
+        const SQL: &str = "SELECT ledger, id
+               FROM unnest($1::int[], $2::uuid[]) asked (ledger, id)
+              WHERE EXISTS (SELECT FROM transfers
+                             WHERE transfers.id = asked.id AND transfers.ledger = asked.ledger)
+                 OR EXISTS (SELECT FROM dead_letters
+                             WHERE dead_letters.transfer_id = asked.id AND dead_letters.ledger = asked.ledger)";
+        let (ledgers, ids): (Vec<i32>, Vec<Uuid>) = asked
+            .iter()
+            .map(|(ledger, id)| (ledger, Uuid::from_bytes(id.to_bytes())))
+            .unzip();
+        let query = sqlx::query_as::<_, (i32, Uuid)>(SQL)
+            .bind(ledgers)
+            .bind(ids)
+            .fetch_all(&self.pool);
+        let rows = self
+            .read("looking whether transfers are decided", query)
+            .await?;
+        let decided = rows
+            .into_iter()
+            .map(|(ledger, id)| (ledger, TransferId::from_bytes(id.into_bytes())));
+        Ok(decided.collect())
     }
 
     /// Posted and refused transfers of a ledger, newest first.

@@ -70,6 +70,64 @@ async fn every_documented_route_answers_and_asks_for_a_key() {
 }
 
 #[tokio::test]
+async fn a_method_that_a_path_does_not_take_is_a_405_with_those_it_takes() {
+    let api = Api::start().await;
+    for route in ROUTES {
+        let (method, path) = route.split_once(' ').unwrap();
+        let path = path.replace("{id}", "x").replace("{key}", "x");
+        let refused = "TRACE".parse().unwrap();
+        let answer = api.send(refused, &path, "", &[], "".into()).await;
+        answer.expect_problem(405, "method_not_allowed");
+        let allowed: Vec<&str> = answer.header("allow").split(',').collect();
+        assert!(allowed.contains(&method), "{route}: {allowed:?}");
+    }
+}
+
+/// What the API refuses, the document says; `.ci/api-contract` asks for the rest.
+#[tokio::test]
+async fn the_document_says_what_is_refused() {
+    let document = serde_json::to_value(ingest::openapi()).unwrap();
+    let parameter = |path: &str, method: &str, name: &str| {
+        let parameters = document["paths"][path][method]["parameters"].as_array();
+        let found = parameters
+            .unwrap()
+            .iter()
+            .find(|found| found["name"] == name);
+        found.unwrap()["schema"].clone()
+    };
+    for path in [
+        "/v1/accounts",
+        "/v1/accounts/{id}/statement",
+        "/v1/events",
+        "/v1/keys",
+        "/v1/transfers",
+    ] {
+        let limit = parameter(path, "get", "limit");
+        assert_eq!(
+            (&limit["minimum"], &limit["maximum"]),
+            (&1.into(), &200.into())
+        );
+    }
+    let wait = parameter("/v1/transfers/{id}", "get", "wait");
+    assert_eq!(wait["minimum"], 0);
+    for path in ["/v1/transfers", "/v1/accounts"] {
+        let key = parameter(path, "post", "Idempotency-Key");
+        assert_eq!(key["pattern"], "^[!-~]([ -~]{0,253}[!-~])?$");
+    }
+    let schemas = &document["components"]["schemas"];
+    let min_balance = &schemas["AccountRequest"]["properties"]["min_balance"];
+    assert!(min_balance["pattern"].as_str().unwrap().starts_with("^(-"));
+    for name in [
+        "TransferRequest",
+        "AccountRequest",
+        "AccountChangeRequest",
+        "KeyRequest",
+    ] {
+        assert_eq!(schemas[name]["additionalProperties"], false, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn every_reference_of_the_document_exists() {
     fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         match value {

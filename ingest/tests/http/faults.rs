@@ -187,6 +187,29 @@ async fn without_postgres_transfers_are_accepted_and_reads_come_back() {
 }
 
 #[tokio::test]
+async fn a_statement_that_takes_too_long_is_only_its_own_answer() {
+    let api = Api::start_with(|config| {
+        config.limits.database_time_max = Duration::from_secs(1);
+    })
+    .await;
+    let other = crate::harness::pool(&api.database_url).await;
+    let mut lock = other.begin().await.unwrap();
+    sqlx::query("LOCK TABLE transfers IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let slow = api.get(&api.read_key, "/v1/transfers").await;
+    slow.expect_problem(503, "database_unavailable");
+    // Neither is the database away, nor do others get less time for that.
+    let unknown = api.get("sk_unknown_0", "/v1/accounts").await;
+    unknown.expect_problem(401, "key_unknown");
+    let ready = api.get("", "/readyz").await.expect(200);
+    assert_eq!(ready["degraded"], serde_json::json!([]));
+    lock.rollback().await.unwrap();
+    api.get(&api.read_key, "/v1/transfers").await.expect(200);
+}
+
+#[tokio::test]
 async fn known_keys_expire_when_postgres_stays_away() {
     let postgres = testing::own_postgres().await;
     let url = postgres.url("postgres");

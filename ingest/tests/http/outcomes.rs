@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use schemas::{
     Account, AccountId, AccountRefused, AccountStatus, Actor, After, Amount, Currency,
-    DeadLettered, Event, Funds, KeyReused, LedgerName, LinePosition, Metadata, Money, Outcome,
-    Partition, Position, Refusal, RefusalReason, Replayed, Seen, Timestamp, Transfer,
-    TransferOrder, Verdict, partition_of,
+    DeadLettered, Event, Funds, IdempotencyKey, KeyReused, LedgerName, LinePosition, Metadata,
+    Money, Outcome, Partition, Position, Refusal, RefusalReason, Replayed, Seen, Timestamp,
+    Transfer, TransferId, TransferOrder, Verdict, partition_of,
 };
 use serde_json::{Value, json};
 use streams::{Reply, ReplyTo};
 
+use crate::book::{Book, apply};
 use crate::harness::{Answer, Api, transfer_body};
 
 /// Far below the waits that the tests ask for.
@@ -18,6 +19,11 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Waits for the first record of the partition of `account` and replies with what `decide` makes of its lines.
 async fn decide_first(api: &Api, account: &str, decide: impl Fn(&Value) -> Outcome) {
+    decide_at(api, account, 0, decide).await;
+}
+
+/// As [`decide_first`], as if it were so many positions further.
+async fn decide_at(api: &Api, account: &str, further: u64, decide: impl Fn(&Value) -> Outcome) {
     let account = AccountId::parse(account).unwrap();
     let partition = partition_of(&account, api.log.partitions());
     let record = loop {
@@ -26,7 +32,7 @@ async fn decide_first(api: &Api, account: &str, decide: impl Fn(&Value) -> Outco
             break record;
         }
     };
-    let position = Position::new(0, record.sequence);
+    let position = Position::new(0, record.sequence + further);
     let mut events = Vec::new();
     for (line, command) in (0..).zip(record.body.split(|byte| *byte == b'\n')) {
         let event = Event {
@@ -58,9 +64,12 @@ fn posted(command: &Value) -> Transfer {
         balance,
     };
     Transfer {
-        id: schemas::TransferId::from_bytes([1; 16]),
+        id: TransferId::derive(
+            &LedgerName::parse("demo").unwrap(),
+            &IdempotencyKey::parse(command["idempotency_key"].as_str().unwrap()).unwrap(),
+        ),
         order: TransferOrder {
-            idempotency_key: schemas::IdempotencyKey::parse("k").unwrap(),
+            idempotency_key: IdempotencyKey::parse("k").unwrap(),
             debit_account: account("debit_account"),
             credit_account: account("credit_account"),
             amount: Amount::from_minor(100).unwrap(),
@@ -154,6 +163,57 @@ async fn a_conflict_or_a_dead_letter_is_a_422() {
         })
     };
     waited(dead).await.expect_problem(422, "dead_lettered");
+}
+
+#[tokio::test]
+async fn a_reply_about_another_transfer_is_not_believed() {
+    let another = |command: &Value| {
+        Outcome::Decided(Transfer {
+            id: TransferId::from_bytes([1; 16]),
+            ..posted(command)
+        })
+    };
+    let reused = |_: &Value| {
+        Outcome::KeyReused(KeyReused {
+            transfer_id: TransferId::from_bytes([1; 16]),
+            differs: vec!["amount".to_owned()],
+        })
+    };
+    let right = |command: &Value| Outcome::Decided(posted(command));
+    let forged: [(u64, &dyn Fn(&Value) -> Outcome); 3] = [(0, &another), (0, &reused), (1, &right)];
+    for (further, decide) in forged {
+        let api = Api::start().await;
+        let body = transfer_body("alice", "bob", "1").to_string();
+        let headers = [("idempotency-key", "k"), ("prefer", "wait=15")];
+        let truth = async {
+            decide_at(&api, "alice", further, decide).await;
+            let mut book = Book::new(&api, "demo").await;
+            book.refused("k", "alice", "bob", 100).await;
+            book.close().await;
+            let alice = AccountId::parse("alice").unwrap();
+            apply(&api, partition_of(&alice, api.log.partitions()), 1).await;
+        };
+        let started = Instant::now();
+        let (answer, ()) = tokio::join!(api.post("/v1/transfers", &headers, &body), truth);
+        assert_eq!(answer.expect(200)["status"], "refused");
+        assert!(started.elapsed() < SOON);
+    }
+}
+
+#[tokio::test]
+async fn a_reply_about_another_account_is_not_believed() {
+    let api = Api::start_with(|config| config.limits.account_wait = Duration::from_secs(2)).await;
+    let (answer, ()) = tokio::join!(
+        api.post("/v1/accounts", &[], r#"{"id":"alice","currency":"USD"}"#),
+        decide_first(&api, "alice", |_| Outcome::AccountRefused(AccountRefused {
+            id: AccountId::parse("bob").unwrap(),
+            command: "open_account".to_owned(),
+            reason: RefusalReason::AccountExists,
+            detail: "of another".to_owned(),
+            differs: Vec::new(),
+        }))
+    );
+    assert_eq!(answer.expect(202)["status"], "pending");
 }
 
 #[tokio::test]

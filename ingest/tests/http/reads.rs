@@ -99,6 +99,54 @@ async fn a_read_waits_for_the_outcome() {
 }
 
 #[tokio::test]
+async fn those_who_wait_share_their_looks_at_postgres() {
+    const WAITERS: usize = 100;
+    let api = Api::start().await;
+    let mut book = Book::new(&api, "demo").await;
+    apply(&api, Partition(0), 0).await;
+    let transactions = async || -> i64 {
+        sqlx::query_scalar(
+            "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()",
+        )
+        .fetch_one(&api.pool)
+        .await
+        .unwrap()
+    };
+    let before = transactions().await;
+    // Unknown ids, one that is decided meanwhile, one whose place is known, and one whose place is not reached.
+    let unknown: Vec<String> = (0..WAITERS)
+        .map(|number| format!("/v1/transfers/{}?wait=5", book.id(&format!("k{number}"))))
+        .collect();
+    let unknown = unknown.iter().map(|path| api.get(&api.read_key, path));
+    let unknown = futures::future::join_all(unknown);
+    let decided = format!("/v1/transfers/{}?wait=30", book.id("decided"));
+    let placed = format!("/v1/transfers/{}?at=0.1&wait=30", book.id("decided"));
+    let other = format!("/v1/transfers/{}?at=1.7&wait=5", book.id("other"));
+    let decide = async {
+        crate::harness::eventually("some wait already", async || transactions().await > before)
+            .await;
+        book.posted("decided", "alice", "bob", 1).await;
+        book.close().await;
+    };
+    let (unknown, decided, placed, other, ()) = tokio::join!(
+        unknown,
+        api.get(&api.read_key, decided),
+        api.get(&api.read_key, placed),
+        api.get(&api.read_key, other),
+        decide
+    );
+    for answer in unknown {
+        answer.expect_problem(404, "transfer_not_found");
+    }
+    decided.expect(200);
+    placed.expect(200);
+    other.expect(202);
+    let spent = transactions().await - before;
+    // Two looks of two statements each, and twenty shared looks a second.
+    assert!(spent < 1_000, "{spent} transactions for {WAITERS} waiters");
+}
+
+#[tokio::test]
 async fn lists_are_newest_first_and_pages_neither_skip_nor_repeat() {
     let api = Api::start().await;
     let _book = a_busy_day(&api).await;
@@ -138,6 +186,53 @@ async fn lists_are_newest_first_and_pages_neither_skip_nor_repeat() {
     }
     let accounts = field(&pages(&api, "/v1/accounts?", 2).await, "id");
     assert_eq!(accounts, ["alice", "bob", "world"]);
+}
+
+#[tokio::test]
+async fn a_page_of_long_rows_ends_before_its_limit() {
+    let api = Api::start().await;
+    let mut book = Book::new(&api, "demo").await;
+    let keys: Vec<String> = (0..150).map(|number| format!("k{number:03}")).collect();
+    for key in &keys {
+        book.posted(key, "alice", "bob", 1).await;
+    }
+    book.close().await;
+    let long = "x".repeat(4_000);
+    sqlx::query("UPDATE transfers SET description = $1")
+        .bind(&long)
+        .execute(&api.pool)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE accounts SET metadata = jsonb_build_object('x', $1::text)::text")
+        .bind(&long)
+        .execute(&api.pool)
+        .await
+        .unwrap();
+    for path in [
+        "/v1/transfers?",
+        "/v1/transfers?account=bob&",
+        "/v1/accounts/bob/statement?",
+        "/v1/events?",
+    ] {
+        let mut after = String::new();
+        let (mut rows, mut pages) = (0, 0);
+        loop {
+            let page = api
+                .get(&api.read_key, format!("{path}limit=200{after}"))
+                .await;
+            assert!(page.body.len() < 300_000, "{path}: {}", page.body.len());
+            let page = page.expect(200);
+            let length = page["data"].as_array().unwrap().len();
+            rows += length;
+            pages += 1;
+            match page["next"].as_str() {
+                Some(next) if length > 0 => after = format!("&after={next}"),
+                _ => break,
+            }
+        }
+        assert_eq!(rows, keys.len(), "{path}");
+        assert!(pages >= 3, "{path}: {pages} pages");
+    }
 }
 
 #[tokio::test]

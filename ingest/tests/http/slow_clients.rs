@@ -1,4 +1,4 @@
-//! Clients that send half of something, or too slowly, or stay for ever.
+//! Clients that send half of something, or too slowly, or do not read, or stay for ever.
 
 use std::time::Duration;
 
@@ -137,4 +137,92 @@ async fn slow_clients_hold_up_nobody_else() {
     for mut stream in slow {
         hear(&mut stream).await;
     }
+}
+
+#[tokio::test]
+async fn more_than_32_kb_of_headers_are_a_431() {
+    let api = impatient().await;
+    for (kilobytes, status) in [(30, "200"), (33, "431"), (1_000, "431")] {
+        let head = format!(
+            "GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx-long: {}\r\n\r\n",
+            "x".repeat(kilobytes << 10)
+        );
+        let mut stream = TcpStream::connect(api.address).await.unwrap();
+        // The server may have hung up before the end.
+        stream.write_all(head.as_bytes()).await.ok();
+        let mut start = [0; 12];
+        if stream.read_exact(&mut start).await.is_ok() {
+            assert_eq!(&start[9..], status.as_bytes(), "{kilobytes} kB");
+        } else {
+            assert_eq!(status, "431", "{kilobytes} kB: hung up on");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_hung_up_on() {
+    let api = Api::start_with(|config| {
+        config.limits.write_time_max = Duration::from_millis(300);
+    })
+    .await;
+    let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut stream = TcpStream::connect(api.address).await.unwrap();
+    stream
+        .write_all(request.repeat(20).as_bytes())
+        .await
+        .unwrap();
+    eventually("the server hangs up", async || {
+        stream.write_all(b" ").await.is_err()
+    })
+    .await;
+
+    // Whoever reads gets every answer, in order, however many were asked for at once.
+    let mut stream = TcpStream::connect(api.address).await.unwrap();
+    let last = "GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let requests = request.repeat(20) + last;
+    stream.write_all(requests.as_bytes()).await.unwrap();
+    let answers = hear(&mut stream).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), 21);
+    assert!(answers.ends_with("\r\n\r\nok\n"));
+}
+
+#[tokio::test]
+async fn batches_that_come_slowly_hold_up_no_other() {
+    let api = Api::start().await;
+    let mut slow = Vec::new();
+    // Several times what batches may hold together, and more than are worked on at a time.
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(api.address).await.unwrap();
+        let head = format!(
+            "POST /v1/transfers/batch HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-length: 8000000\r\n\r\n",
+            api.write_key
+        );
+        let body = vec![b'x'; 5_000_000];
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(tokio::spawn(async move {
+            // Fails where another one needed the room.
+            stream.write_all(&body).await.ok();
+            stream
+        }));
+    }
+    let mut arrived = Vec::new();
+    for slow in slow {
+        arrived.push(slow.await.unwrap());
+    }
+    let line = |key: String| {
+        format!(
+            r#"{{"idempotency_key":"{key}","debit_account":"a","credit_account":"b","amount":"1","currency":"USD","description":"{}"}}"#,
+            "x".repeat(1_000)
+        )
+    };
+    for number in 0..3 {
+        let lines: Vec<String> = (0..1_000)
+            .map(|at| line(format!("{number}-{at}")))
+            .collect();
+        let answer = api
+            .post("/v1/transfers/batch", &[], &lines.join("\n"))
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+    assert_eq!(api.commands().await.len(), 3_000);
 }

@@ -9,7 +9,7 @@ use schemas::Partition;
 use worker::Config;
 
 use crate::http::{Client, transfer};
-use crate::process::eventually;
+use crate::process::{eventually, memory};
 use crate::system::System;
 
 /// Enough for several of the longest records on the way and several full transactions after it.
@@ -50,7 +50,11 @@ async fn a_flood_stays_within_the_limits_and_nothing_accepted_is_lost() {
         limits.queue_commands_max
     );
     let ingest = system.ingest.as_ref().unwrap().pid();
-    assert!(peak_memory(ingest) < MEMORY_MAX, "{}", peak_memory(ingest));
+    assert!(
+        memory(ingest, "VmHWM:") < MEMORY_MAX,
+        "{}",
+        memory(ingest, "VmHWM:")
+    );
 
     let records = commands(&system).await.split_off(before.len());
     let lines: usize = records.iter().map(|(lines, _)| lines).sum();
@@ -76,9 +80,9 @@ async fn a_flood_stays_within_the_limits_and_nothing_accepted_is_lost() {
     }
     let processor = system.processors[0].pid();
     assert!(
-        peak_memory(processor) < MEMORY_MAX,
+        memory(processor, "VmHWM:") < MEMORY_MAX,
         "{}",
-        peak_memory(processor)
+        memory(processor, "VmHWM:")
     );
     system.verify().await;
 }
@@ -144,18 +148,4 @@ async fn commands(system: &System) -> Vec<(usize, usize)> {
     records.sort_unstable_by_key(|(_, _, sequence)| *sequence);
     let sizes = records.into_iter().map(|(lines, bytes, _)| (lines, bytes));
     sizes.collect()
-}
-
-/// Most that a process ever had resident, in bytes.
-fn peak_memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes: u64 = line
-        .unwrap()
-        .trim()
-        .strip_suffix(" kB")
-        .unwrap()
-        .parse()
-        .unwrap();
-    kibibytes << 10
 }

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bench;
+mod connections;
 mod faults;
 mod flood;
 mod handover;

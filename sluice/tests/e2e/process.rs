@@ -148,3 +148,17 @@ pub(crate) async fn run_ok(args: &[&str]) -> String {
     );
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// Bytes that `/proc` tells of a process: `VmHWM:` is the most that it ever had resident.
+pub(crate) fn memory(pid: u32, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let kibibytes: u64 = line
+        .unwrap()
+        .trim()
+        .strip_suffix(" kB")
+        .unwrap()
+        .parse()
+        .unwrap();
+    kibibytes << 10
+}
