@@ -91,7 +91,7 @@ impl Fsync {
                 Some(streams::durability(monitor).await? == Durability::SyncAlways);
         }
         if let Some(url) = &servers.database {
-            let session = connect::open_processor_database(url, 1).await?;
+            let session = connect::open_sessions(url, 1, worker::session_options).await?;
             fsync.postgres.fsync = show(&session, "SHOW fsync").await?;
             fsync.postgres.full_page_writes = show(&session, "SHOW full_page_writes").await?;
             fsync.postgres.synchronous_commit = show(&session, "SHOW synchronous_commit").await?;

@@ -9,7 +9,8 @@ use std::time::Duration;
 pub struct Config {
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// nats-server's monitoring port (`http://host:port`): the only place that says whether it syncs always.
+    /// nats-servers' monitoring ports (`http://host:port`, several separated by commas): the only places that say
+    /// whether they sync always.
     pub monitor_url: Option<String>,
     /// Accept transfers although an acknowledgement does not mean "on disk"; every 202 then says so.
     pub allow_lazy_sync: bool,

@@ -11,6 +11,7 @@ mod append;
 mod args;
 mod batches;
 mod config;
+mod durability;
 mod error;
 mod exchange;
 mod keyring;
@@ -25,6 +26,7 @@ mod respond;
 mod routes;
 mod scope;
 mod server;
+mod session;
 mod store;
 mod submission;
 mod usage;
@@ -33,7 +35,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use streams::Durability;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
@@ -44,10 +45,12 @@ pub use config::{Config, Limits};
 pub use error::Error;
 pub use routes::openapi;
 pub use scope::Scope;
+pub use session::{SESSIONS_MAX, session_options};
 
 use api::Api;
 use append::{Appender, Waiting};
 use batches::BatchMemory;
+use durability::Found;
 use exchange::Exchange;
 use keyring::Keyring;
 use progress::Progress;
@@ -75,7 +78,15 @@ pub async fn run(
     ready: oneshot::Sender<SocketAddr>,
 ) -> Result<(), Error> {
     metrics::describe();
-    let syncs_lazily = syncs_lazily(&config).await?;
+    let log = if config.allow_lazy_sync {
+        connections.log
+    } else {
+        connections.log.durable_only()
+    };
+    let Found {
+        syncs_lazily,
+        monitors,
+    } = durability::find(&config, &log).await?;
     let limits = config.limits;
     metrics::limits(&limits);
     let store = Arc::new(Store::new(connections.database, limits.database_time_max));
@@ -83,21 +94,17 @@ pub async fn run(
     let (listener, address) = listen(config.listen)?;
 
     let mut tasks = JoinSet::new();
-    let replies = connections.log.replies().await?;
+    let replies = log.replies().await?;
     let waiting = Arc::new(Waiting::default());
-    let appender = Appender::start(
-        &connections.log,
-        replies.to(),
-        &waiting,
-        &keyring,
-        &limits,
-        &mut tasks,
-    );
+    let appender = Appender::start(&log, replies.to(), &waiting, &keyring, &limits, &mut tasks);
     tasks.spawn(async move { waiting.answer(replies).await });
     tasks.spawn(Arc::clone(&keyring).keep_fresh(limits.key_refresh));
     let progress = Progress::new(Arc::clone(&store));
     tasks.spawn(Arc::clone(&progress).watch());
-    tasks.spawn(usage::watch(connections.log, limits.usage_refresh));
+    if let Some(monitors) = monitors {
+        tasks.spawn(durability::watch(log.clone(), monitors));
+    }
+    tasks.spawn(usage::watch(log, limits.usage_refresh));
     let api = Arc::new(Api {
         appender,
         replays: Arc::new(Replays::new(limits.replays_max)),
@@ -129,31 +136,4 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let listener = server::bind(address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
-}
-
-async fn syncs_lazily(config: &Config) -> Result<bool, Error> {
-    let durability = match &config.monitor_url {
-        Some(url) => match streams::durability(url).await {
-            Err(error) if config.allow_lazy_sync => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "nobody knows whether the log syncs"
-                );
-                Durability::SyncLazily
-            }
-            durability => durability?,
-        },
-        None if config.allow_lazy_sync => Durability::SyncLazily,
-        None => return Err(Error::MonitorUnknown),
-    };
-    match durability {
-        Durability::SyncAlways => Ok(false),
-        Durability::SyncLazily if config.allow_lazy_sync => {
-            tracing::warn!(
-                "acknowledged transfers are not on disk yet: a power failure may lose them"
-            );
-            Ok(true)
-        }
-        Durability::SyncLazily => Err(Error::SyncsLazily),
-    }
 }

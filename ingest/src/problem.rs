@@ -241,6 +241,10 @@ impl From<AppendFailed> for Problem {
                 "log_full",
                 "the log is full until an operator makes room; nothing was sent",
             ),
+            AppendFailed::LogNotDurable => Self::unavailable(
+                "log_not_durable",
+                "nothing tells now whether what the log acknowledges is on disk; nothing was sent, try again",
+            ),
             AppendFailed::OutcomeUnknown => Self::unavailable(
                 "outcome_unknown",
                 "the log did not acknowledge in time and may hold the command or not: retry with the same key only",

@@ -5,9 +5,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use ingest::Scope;
 use ingest::admin::{self, KeyInfo};
-use schemas::{Currency, LedgerName};
+use schemas::Currency;
 use sqlx::PgPool;
 
 use system::{Servers, connect};
@@ -24,10 +23,7 @@ pub(crate) async fn keys(args: KeysArgs) -> anyhow::Result<ExitCode> {
             json,
         } => {
             let database = open(&servers).await?;
-            let scope = Scope::parse(&scope).context("a scope is read, write or admin")?;
-            let created =
-                admin::create_key(&database, &ledger_name(&ledger)?, scope, name.as_deref())
-                    .await?;
+            let created = admin::create_key(&database, &ledger, scope, name.as_deref()).await?;
             if json {
                 println!("{}", serde_json::to_string(&created)?);
             } else {
@@ -44,7 +40,7 @@ pub(crate) async fn keys(args: KeysArgs) -> anyhow::Result<ExitCode> {
             json,
         } => {
             let database = open(&servers).await?;
-            let keys = admin::all_keys(&database, &ledger_name(&ledger)?).await?;
+            let keys = admin::all_keys(&database, &ledger).await?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&keys)?);
             } else {
@@ -57,7 +53,7 @@ pub(crate) async fn keys(args: KeysArgs) -> anyhow::Result<ExitCode> {
             id,
         } => {
             let database = open(&servers).await?;
-            if !admin::revoke_key(&database, Some(&ledger_name(&ledger)?), &id).await? {
+            if !admin::revoke_key(&database, Some(&ledger), &id).await? {
                 bail!(
                     "ledger {ledger} has no active key {id}: `sluice keys list --ledger {ledger}` shows them"
                 );
@@ -71,8 +67,7 @@ pub(crate) async fn keys(args: KeysArgs) -> anyhow::Result<ExitCode> {
 pub(crate) async fn ledgers(args: LedgersArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         LedgersCommand::Create { servers, name } => {
-            let created =
-                admin::create_ledger(&open(&servers).await?, &ledger_name(&name)?).await?;
+            let created = admin::create_ledger(&open(&servers).await?, &name).await?;
             println!(
                 "ledger {name} {}",
                 if created { "created" } else { "exists already" }
@@ -94,7 +89,6 @@ pub(crate) async fn ledgers(args: LedgersArgs) -> anyhow::Result<ExitCode> {
             units,
         } => {
             let database = open(&servers).await?;
-            let name = ledger_name(&name)?;
             for unit in &units {
                 let (code, exponent) = unit
                     .split_once(':')
@@ -126,10 +120,6 @@ fn print_keys(keys: &[KeyInfo]) {
             key.name.as_deref().unwrap_or("-")
         );
     }
-}
-
-fn ledger_name(name: &str) -> anyhow::Result<LedgerName> {
-    Ok(LedgerName::parse(name)?)
 }
 
 async fn open(servers: &Servers) -> anyhow::Result<PgPool> {

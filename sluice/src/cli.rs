@@ -2,8 +2,11 @@
 //!
 //! Invariant: the environment is read here and nowhere else.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ingest::Scope;
+use schemas::LedgerName;
 use system::Servers;
+use tracing::Level;
 
 /// Moves money over a log: HTTP in, NATS `JetStream` in the middle, Postgres balances exactly once.
 #[derive(Debug, Parser)]
@@ -15,9 +18,14 @@ use system::Servers;
 )]
 pub(crate) struct Cli {
     /// How much is logged to standard error.
-    #[arg(long, global = true, env = "SLUICE_LOG", default_value = "default", value_name = "LEVEL",
-          value_parser = ["default", "error", "warn", "info", "debug", "trace"])]
-    log: String,
+    #[arg(
+        long,
+        global = true,
+        env = "SLUICE_LOG",
+        default_value = "default",
+        value_name = "LEVEL"
+    )]
+    log: LogLevel,
     /// For processes that `bench` starts: standard input is a pipe, and its end is theirs.
     #[arg(long, global = true, hide = true)]
     pub(crate) end_with_parent: bool,
@@ -25,19 +33,25 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogLevel {
+    Default,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
 impl Cli {
-    /// Roles tell what they do; commands that print an answer only warn.
-    pub(crate) fn log_level(&self) -> tracing::Level {
-        match self.log.as_str() {
-            "error" => tracing::Level::ERROR,
-            "warn" => tracing::Level::WARN,
-            "info" => tracing::Level::INFO,
-            "debug" => tracing::Level::DEBUG,
-            "trace" => tracing::Level::TRACE,
-            _ => match self.command {
-                Command::Role(_) => tracing::Level::INFO,
-                _ => tracing::Level::WARN,
-            },
+    /// By default roles tell what they do, and commands that print an answer only warn.
+    pub(crate) fn log_level(&self) -> Level {
+        match (self.log, &self.command) {
+            (LogLevel::Default, Command::Role(_)) | (LogLevel::Info, _) => Level::INFO,
+            (LogLevel::Default | LogLevel::Warn, _) => Level::WARN,
+            (LogLevel::Error, _) => Level::ERROR,
+            (LogLevel::Debug, _) => Level::DEBUG,
+            (LogLevel::Trace, _) => Level::TRACE,
         }
     }
 }
@@ -98,11 +112,11 @@ pub(crate) enum KeysCommand {
     Create {
         #[command(flatten)]
         servers: Servers,
-        #[arg(long, value_name = "LEDGER")]
-        ledger: String,
+        #[arg(long, value_name = "LEDGER", value_parser = LedgerName::parse)]
+        ledger: LedgerName,
         /// What the key may do: admin includes write, write includes read.
-        #[arg(long, value_parser = ["read", "write", "admin"])]
-        scope: String,
+        #[arg(long)]
+        scope: Scope,
         /// For people.
         #[arg(long, value_name = "TEXT")]
         name: Option<String>,
@@ -113,8 +127,8 @@ pub(crate) enum KeysCommand {
     List {
         #[command(flatten)]
         servers: Servers,
-        #[arg(long, value_name = "LEDGER")]
-        ledger: String,
+        #[arg(long, value_name = "LEDGER", value_parser = LedgerName::parse)]
+        ledger: LedgerName,
         #[arg(long)]
         json: bool,
     },
@@ -122,8 +136,8 @@ pub(crate) enum KeysCommand {
     Revoke {
         #[command(flatten)]
         servers: Servers,
-        #[arg(long, value_name = "LEDGER")]
-        ledger: String,
+        #[arg(long, value_name = "LEDGER", value_parser = LedgerName::parse)]
+        ledger: LedgerName,
         /// The id that `keys list` shows.
         id: String,
     },
@@ -141,7 +155,8 @@ pub(crate) enum LedgersCommand {
     Create {
         #[command(flatten)]
         servers: Servers,
-        name: String,
+        #[arg(value_parser = LedgerName::parse)]
+        name: LedgerName,
     },
     /// Lists the ledgers and their own units.
     List {
@@ -155,7 +170,8 @@ pub(crate) enum LedgersCommand {
     Set {
         #[command(flatten)]
         servers: Servers,
-        name: String,
+        #[arg(value_parser = LedgerName::parse)]
+        name: LedgerName,
         /// A code and its decimals; once declared they stay.
         #[arg(long = "unit", value_name = "CODE:DECIMALS", required = true)]
         units: Vec<String>,
@@ -257,6 +273,8 @@ mod tests {
                 let name = arg.get_env().and_then(std::ffi::OsStr::to_str);
                 flags += 1;
                 let alone = format!(" {}", role.command);
+                let about = of(&alone).get_about().map(ToString::to_string);
+                assert_eq!(about.as_deref(), Some(role.about));
                 for words in [
                     &alone,
                     " up",
@@ -275,6 +293,22 @@ mod tests {
             }
         }
         assert!(flags >= 6, "{flags}");
+    }
+
+    #[test]
+    fn a_role_alone_says_where_its_metrics_are_by_either_name() {
+        for flag in ["--metrics-listen", "--listen"] {
+            let cli = Cli::parse_from(["sluice", "process", flag, "127.0.0.1:9100"]);
+            let Command::Role(role) = cli.command else {
+                panic!("it is another command");
+            };
+            assert_eq!(role.alone.metrics_listen.port(), 9100);
+        }
+        let cli = Cli::parse_from(["sluice", "ingest", "--listen", "127.0.0.1:9100"]);
+        let Command::Role(role) = cli.command else {
+            panic!("it is another command");
+        };
+        assert_eq!(role.alone.metrics_listen.port(), 0);
     }
 
     #[test]

@@ -54,6 +54,9 @@ pub enum AppendError {
     /// Certainly not on the log.
     #[error("the log refused the record: {0}")]
     Refused(String),
+    /// Certainly not on the log.
+    #[error("an acknowledgement of the log would not mean that the record is on disk")]
+    NotDurable,
     /// Perhaps on the log: retry under the same idempotency key only.
     #[error("the log did not acknowledge in time")]
     Unknown,
@@ -115,6 +118,9 @@ impl Log {
     }
 
     async fn append_once(&self, record: &CommandRecord, first: bool) -> Result<u64, AppendError> {
+        if !self.is_durable() {
+            return Err(AppendError::NotDurable);
+        }
         let acknowledged = async {
             let sent = self
                 .jetstream
@@ -126,6 +132,8 @@ impl Log {
             Ok(ack) if ack.duplicate && first => Err(AppendError::Refused(
                 "another record has the same Nats-Msg-Id".to_owned(),
             )),
+            // Over a connection that came meanwhile.
+            Ok(_) if !self.is_durable() => Err(AppendError::Unknown),
             Ok(ack) => Ok(ack.sequence),
             Err(error) => Err(classify(&error)),
         }

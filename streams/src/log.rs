@@ -11,6 +11,7 @@ use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{Context, ErrorCode};
 use schemas::{Partition, Timestamp};
 
+use crate::durability::Checked;
 use crate::fetch::Wanted;
 use crate::streams::{COMMANDS, DLQ, EVENTS, command_subject, partitions_of};
 use crate::{Connection, Error, Settings, StreamIdentity};
@@ -24,6 +25,8 @@ pub struct Log {
     pub(crate) connection: Connection,
     pub(crate) jetstream: Context,
     partitions: u16,
+    /// Where only durable appends are wanted: for which connection they are.
+    pub(crate) checked: Option<Checked>,
 }
 
 /// How full a stream is.
@@ -50,6 +53,7 @@ impl Log {
             connection,
             jetstream,
             partitions,
+            checked: None,
         })
     }
 

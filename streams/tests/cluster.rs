@@ -7,7 +7,7 @@ use bytes::Bytes;
 use schemas::Partition;
 use stack::Nats;
 use stack::testing::nats_cluster;
-use streams::{AppendError, COMMANDS, CommandRecord, Log, RecordIds, Settings};
+use streams::{AppendError, COMMANDS, CommandRecord, Durability, Error, Log, RecordIds, Settings};
 
 const PARTITION: Partition = Partition(0);
 
@@ -109,4 +109,46 @@ async fn an_append_whose_first_try_may_have_arrived_is_never_called_certainly_no
         Ok(_) | Err(AppendError::Unknown) => {}
         Err(error) => panic!("it may be on the log: {error}"),
     }
+}
+
+#[tokio::test]
+async fn every_replica_must_be_known_to_sync_always() {
+    let nodes = nats_cluster(3, |number, options| stack::NatsOptions {
+        lazy_sync: number == 2,
+        ..options
+    })
+    .await;
+    let settings = |replicas| Settings {
+        partitions: 1,
+        replicas,
+        ..Settings::default()
+    };
+    let monitors = |numbers: &[usize]| {
+        let urls: Vec<String> = numbers
+            .iter()
+            .map(|number| nodes[*number].monitor_url())
+            .collect();
+        urls.join(",")
+    };
+    let connection = streams::connect(&nodes[0].url(), "test").await.unwrap();
+    let log = Log::create(connection, &settings(3)).await.unwrap();
+    let log = log.durable_only();
+    assert!(!log.is_durable());
+    let found = log.check_durability(&monitors(&[0, 1, 2])).await.unwrap();
+    assert_eq!(found, Durability::SyncLazily);
+    for too_few in [&[0, 1][..], &[1, 2], &[0]] {
+        let error = log.check_durability(&monitors(too_few)).await.unwrap_err();
+        assert!(matches!(error, Error::Misconfigured(_)), "{error}");
+    }
+    assert!(!log.is_durable());
+    let ids = RecordIds::random();
+    let record = CommandRecord {
+        partition: PARTITION,
+        id: ids.next(),
+        body: Bytes::from_static(b"{}"),
+        count: 1,
+        reply_to: None,
+    };
+    let refused = log.append(&record).await.unwrap_err();
+    assert!(matches!(refused, AppendError::NotDurable), "{refused}");
 }

@@ -16,7 +16,8 @@ pub struct Servers {
     /// nats-server, as nats://user:password@host:port
     #[arg(long, value_name = "URL", env = "SLUICE_NATS", hide_env_values = true)]
     pub nats: Option<String>,
-    /// nats-server's monitoring port, as http://host:port; it tells whether an acknowledgement means "on disk".
+    /// nats-server's monitoring port, as http://host:port; it tells whether an acknowledgement means "on disk". Of every
+    /// server that keeps COMMANDS, separated by commas.
     #[arg(long, value_name = "URL", env = "SLUICE_NATS_MONITOR")]
     pub nats_monitor: Option<String>,
     /// Postgres, as postgres://user:password@host:port/database

@@ -1,6 +1,6 @@
-//! Connections, opened for the roles.
+//! Connections, opened for roles and commands.
 //!
-//! Invariant: a missing address is an error that names the flag and its variable.
+//! Invariant: a server that is just starting is waited for, for a limited time.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -28,36 +28,27 @@ pub async fn create_log(url: &str, settings: &streams::Settings) -> anyhow::Resu
     Ok(streams::Log::create(connection, settings).await?)
 }
 
-/// Postgres for the API: a statement ends just before its client is told that it took too long, so that no connection
-/// is busy with what nobody waits for.
-pub async fn open_api_database(url: &str) -> anyhow::Result<PgPool> {
-    let options = options(url)?
-        .application_name("sluice ingest")
-        .options([("statement_timeout", "2900ms"), ("jit", "off")]);
-    pool(options, 16).await
-}
-
 /// Postgres for commands and checks, which may take their time.
 pub async fn open_database(url: &str, role: &str) -> anyhow::Result<PgPool> {
-    let options = options(url)?
-        .application_name(&format!("sluice {role}"))
-        .disable_statement_logging();
-    pool(options, 16).await
+    let name = format!("sluice {role}");
+    let plain =
+        |options: PgConnectOptions| options.application_name(&name).disable_statement_logging();
+    open_sessions(url, 16, plain).await
 }
 
-/// Postgres with the settings that processors need, for `partitions` of them.
-pub async fn open_processor_database(url: &str, partitions: u16) -> anyhow::Result<PgPool> {
-    let options = worker::session_options(options(url)?);
-    pool(options, u32::from(partitions).min(32) + 4).await
+/// Postgres with the settings of a role.
+pub async fn open_sessions(
+    url: &str,
+    sessions_max: u32,
+    settings: impl FnOnce(PgConnectOptions) -> PgConnectOptions,
+) -> anyhow::Result<PgPool> {
+    let options = PgConnectOptions::from_str(url).context("reading the address of Postgres")?;
+    pool(settings(options), sessions_max).await
 }
 
-fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
-    PgConnectOptions::from_str(url).context("reading the address of Postgres")
-}
-
-async fn pool(options: PgConnectOptions, connections_max: u32) -> anyhow::Result<PgPool> {
+async fn pool(options: PgConnectOptions, sessions_max: u32) -> anyhow::Result<PgPool> {
     let pool = PgPoolOptions::new()
-        .max_connections(connections_max)
+        .max_connections(sessions_max)
         .acquire_timeout(Duration::from_secs(3))
         .test_before_acquire(false)
         .connect_lazy_with(options);

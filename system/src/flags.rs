@@ -110,19 +110,17 @@ impl FromArgMatches for OneRole {
 }
 
 fn alone(role: &Role) -> Command {
-    let command = Command::new(role.command)
-        .about(role.about)
-        .after_help(format!(
-            "Example:\n  sluice {} --nats nats://… --nats-monitor http://… --database postgres://…",
-            role.command
-        ));
-    let command = (role.arguments)(AloneArgs::augment_args(command));
+    let mut command = (role.arguments)(AloneArgs::augment_args(Command::new(role.command)));
     if command
         .get_arguments()
-        .any(|arg| arg.get_long() == Some("listen"))
+        .all(|arg| arg.get_long() != Some("listen"))
     {
-        return command;
+        // As it was called before there was one name for it.
+        command = command.mut_arg("metrics_listen", |arg| arg.alias("listen"));
     }
-    // As it was called before there was one name for it.
-    command.mut_arg("metrics_listen", |arg| arg.alias("listen"))
+    // Last, as the flags bring words of their own.
+    command.about(role.about).after_help(format!(
+        "Example:\n  sluice {} --nats nats://… --nats-monitor http://… --database postgres://…",
+        role.command
+    ))
 }

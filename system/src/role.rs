@@ -43,7 +43,8 @@ pub struct Role {
     pub command: &'static str,
     /// What a process that runs it is called.
     pub called: &'static str,
-    pub(crate) about: &'static str,
+    /// What it does, in a sentence.
+    pub about: &'static str,
     pub(crate) arguments: fn(Command) -> Command,
     /// Histograms that it measures, and their upper bounds.
     pub(crate) buckets: &'static [(&'static str, &'static [f64])],

@@ -18,14 +18,18 @@ impl Start for ingest::Args {
 
     fn start<'a>(&'a self, host: &'a Host, stop: CancellationToken) -> Starting<'a> {
         Box::pin(async move {
-            let database = connect::open_api_database(host.servers.database()?).await?;
+            let config = self.config(host.servers.nats_monitor.clone());
+            let url = host.servers.database()?;
+            let database = connect::open_sessions(url, ingest::SESSIONS_MAX, |options| {
+                ingest::session_options(options, &config.limits)
+            })
+            .await?;
             connect::check_migrated(&database).await?;
             let connections = ingest::Connections {
                 log: connect::open_log(host.servers.nats()?, "ingest").await?,
                 database,
                 metrics: host.metrics.clone(),
             };
-            let config = self.config(host.servers.nats_monitor.clone());
             let (ready, is_ready) = oneshot::channel();
             let (api, task) =
                 until_ready(ingest::run(config, connections, stop, ready), is_ready).await?;
@@ -41,9 +45,10 @@ impl Start for worker::Args {
     fn start<'a>(&'a self, host: &'a Host, stop: CancellationToken) -> Starting<'a> {
         Box::pin(async move {
             let log = connect::open_log(host.servers.nats()?, "process").await?;
+            let url = host.servers.database()?;
+            let sessions_max = worker::sessions_max(log.partitions());
             let database =
-                connect::open_processor_database(host.servers.database()?, log.partitions())
-                    .await?;
+                connect::open_sessions(url, sessions_max, worker::session_options).await?;
             connect::check_migrated(&database).await?;
             let connections = worker::Connections { log, database };
             let (ready, is_ready) = oneshot::channel();

@@ -28,6 +28,8 @@ pub(crate) enum AppendFailed {
     LogUnavailable,
     /// Certainly not on the log.
     LogFull,
+    /// Certainly not on the log.
+    LogNotDurable,
     /// Perhaps on the log.
     OutcomeUnknown,
 }
@@ -38,6 +40,7 @@ impl AppendFailed {
             Self::QueueFull => "queue_full",
             Self::LogUnavailable => "log_unavailable",
             Self::LogFull => "log_full",
+            Self::LogNotDurable => "log_not_durable",
             Self::OutcomeUnknown => "outcome_unknown",
         }
     }
@@ -48,6 +51,7 @@ impl From<&AppendError> for AppendFailed {
         match error {
             AppendError::NotSent | AppendError::Refused(_) => Self::LogUnavailable,
             AppendError::Full => Self::LogFull,
+            AppendError::NotDurable => Self::LogNotDurable,
             AppendError::Unknown => Self::OutcomeUnknown,
         }
     }
@@ -153,6 +157,9 @@ impl Appender {
     ) -> Result<Receipt, AppendFailed> {
         if !self.log.is_connected() {
             return Err(AppendFailed::LogUnavailable);
+        }
+        if !self.log.is_durable() {
+            return Err(AppendFailed::LogNotDurable);
         }
         let (logged, logged_receiver) = oneshot::channel();
         let (decided, decided_receiver) = match manner.outcomes {

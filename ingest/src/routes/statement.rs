@@ -1,7 +1,8 @@
 //! What happened on one account, and what it held when.
 //!
 //! Invariant: lines run by version without a gap; a time is turned into a version first, so that an account with
-//! millions of postings answers as fast as a new one.
+//! millions of postings answers as fast as a new one. What is said about a time stays true: it is said as of a time
+//! before which nothing is decided any more.
 
 use std::sync::Arc;
 
@@ -35,6 +36,18 @@ pub(crate) struct StatementLine {
     description: Option<String>,
 }
 
+/// A page of a statement.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Statement {
+    data: Vec<StatementLine>,
+    /// Opaque; give it back as `after`. `null` at the end.
+    next: Option<String>,
+    /// With `to`: that time, or the earlier one up to which everything is decided; lines end before it, and a repeat
+    /// says the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<Timestamp>,
+}
+
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -42,7 +55,7 @@ pub(crate) struct StatementQuery {
     /// Postings decided at this time (RFC 3339) or later.
     #[param(value_type = Option<Timestamp>)]
     from: Option<String>,
-    /// Postings decided before this time.
+    /// Postings decided before this time, which is not in the future.
     #[param(value_type = Option<Timestamp>)]
     to: Option<String>,
     /// `next` of the page before: the version of its last line.
@@ -58,7 +71,7 @@ pub(crate) struct StatementQuery {
     get, path = "/v1/accounts/{id}/statement", tag = "accounts",
     params(("id" = AccountId, Path), StatementQuery),
     responses(
-        (status = 200, body = Page<StatementLine>),
+        (status = 200, body = Statement),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -74,13 +87,14 @@ pub(crate) async fn statement(
     let from = time(query.from.as_deref(), "from")?;
     let to = time(query.to.as_deref(), "to")?;
     let after = query.after.as_deref().map_or(Ok(0), version)?;
+    let as_of = as_of(&api, to).await?;
     let account = existing(&api, &key.ledger, &id).await?;
     let first = match from {
         Some(from) => first_version(&api, &key.ledger, &account, from).await?,
         None => 1,
     };
-    let before = match to {
-        Some(to) => first_version(&api, &key.ledger, &account, to).await?,
+    let before = match as_of {
+        Some(as_of) => first_version(&api, &key.ledger, &account, as_of).await?,
         None => i64::MAX,
     };
     let after = after.max(first - 1);
@@ -89,10 +103,19 @@ pub(crate) async fn statement(
         .postings(key.ledger.number, &id, after, before, limit + 1)
         .await?;
     let lines = postings.into_iter().map(StatementLine::from).collect();
-    let page = Page::cut(lines, limit, json_bytes, |line: &StatementLine| {
+    let Page { data, next } = Page::cut(lines, limit, json_bytes, |line: &StatementLine| {
         line.version.to_string()
     });
-    Ok(respond::json(StatusCode::OK, &page))
+    let statement = Statement { data, next, as_of };
+    Ok(respond::json(StatusCode::OK, &statement))
+}
+
+/// The time that an answer about `asked` is true of; to be known before anything else is read.
+async fn as_of(api: &Api, asked: Option<Timestamp>) -> Result<Option<Timestamp>, Problem> {
+    match asked {
+        Some(asked) => api.store.certain().await?.as_of(asked).map(Some),
+        None => Ok(None),
+    }
 }
 
 fn version(after: &str) -> Result<i64, Problem> {
@@ -133,7 +156,7 @@ impl From<Posting> for StatementLine {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct BalanceQuery {
-    /// RFC 3339; now unless given.
+    /// RFC 3339, not in the future; now unless given.
     #[param(value_type = Option<Timestamp>)]
     at: Option<String>,
 }
@@ -148,6 +171,10 @@ pub(crate) struct BalanceThen {
     /// The time that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<Timestamp>,
+    /// With `at`: that time, or the earlier one up to which everything is decided. The balance was this then, whenever
+    /// it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<Timestamp>,
 }
 
 /// The balance now, or at a time.
@@ -168,10 +195,11 @@ pub(crate) async fn balance(
 ) -> Result<Response, Problem> {
     let id = AccountId::parse(&id)?;
     let at = time(query.at.as_deref(), "at")?;
+    let as_of = as_of(&api, at).await?;
     let account = existing(&api, &key.ledger, &id).await?;
-    let (balance, version) = match at {
+    let (balance, version) = match as_of {
         None => (account.balance, account.version),
-        Some(at) => balance_at(&api, &key.ledger, &account, at).await?,
+        Some(as_of) => balance_at(&api, &key.ledger, &account, as_of).await?,
     };
     let then = BalanceThen {
         account: account.id,
@@ -179,6 +207,7 @@ pub(crate) async fn balance(
         balance,
         version,
         at,
+        as_of,
     };
     Ok(respond::json(StatusCode::OK, &then))
 }

@@ -4,6 +4,7 @@
 //! ever written here.
 
 pub(crate) mod accounts;
+pub(crate) mod certain;
 pub(crate) mod entries;
 pub(crate) mod journal;
 pub(crate) mod keys;

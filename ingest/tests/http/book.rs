@@ -126,8 +126,9 @@ impl<'a> Book<'a> {
 
 pub(crate) async fn apply(api: &Api, partition: Partition, applied: i64) {
     sqlx::query(
-        "INSERT INTO partitions (partition, applied) VALUES ($1, $2)
-         ON CONFLICT (partition) DO UPDATE SET applied = excluded.applied",
+        "INSERT INTO partitions (partition, applied, certain_at)
+         VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)
+         ON CONFLICT (partition) DO UPDATE SET applied = excluded.applied, certain_at = excluded.certain_at",
     )
     .bind(i16::try_from(partition.0).unwrap())
     .bind(applied)

@@ -267,6 +267,52 @@ async fn a_log_that_syncs_lazily_is_refused_or_confessed() {
 }
 
 #[tokio::test]
+async fn nothing_is_accepted_from_another_server_until_it_is_known_to_sync_always() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = async |ports: [u16; 2], lazy_sync: bool| {
+        let data = stack::DataDir::kept(folder.path()).unwrap();
+        testing::nats_with(move |options| stack::NatsOptions {
+            data,
+            port: ports[0],
+            monitor_port: ports[1],
+            lazy_sync,
+            ..options
+        })
+        .await
+    };
+    let port = |url: &str| -> u16 { url.rsplit_once(':').unwrap().1.parse().unwrap() };
+    let database = testing::fresh_database_from_template("migrated", migrate).await;
+    let first = server([0, 0], false).await;
+    let ports = [port(&first.url()), port(&first.monitor_url())];
+    let mut api = Api::start_with_nats(first, &database.url, |_| {}).await;
+    api.transfer("k1", "alice", "bob").await.expect(202);
+
+    for (number, lazily) in [(2, true), (3, false)] {
+        api.nats.stop().await.unwrap();
+        api.nats = testing::nats().await;
+        api.nats = server(ports, lazily).await;
+        let key = format!("k{number}");
+        eventually("the server is known", async || {
+            let answer = api.transfer(&key, "alice", "bob").await;
+            if !lazily {
+                return answer.status == 202;
+            }
+            assert_eq!(answer.status, 503, "{}", answer.json());
+            answer.problem().1 == "log_not_durable"
+        })
+        .await;
+        if lazily {
+            // Nothing changes however often it is asked.
+            for _ in 0..20 {
+                let answer = api.transfer(&key, "alice", "bob").await;
+                answer.expect_problem(503, "log_not_durable");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn batches_above_the_limit_come_back_later() {
     let api = Api::start_with(|config| config.limits.batches_max = 0).await;
     let answer = api.post("/v1/transfers/batch", &[], "{}").await;

@@ -53,9 +53,16 @@ impl Api {
 
     /// On a database that is migrated already.
     pub(crate) async fn start_on(database_url: &str, adjust: impl FnOnce(&mut Config)) -> Self {
-        let nats = testing::nats().await;
-        let client = streams::connect(&nats.url(), "test").await.unwrap();
-        let log = Log::create(client, &Settings::default()).await.unwrap();
+        Self::start_with_nats(testing::nats().await, database_url, adjust).await
+    }
+
+    pub(crate) async fn start_with_nats(
+        nats: Nats,
+        database_url: &str,
+        adjust: impl FnOnce(&mut Config),
+    ) -> Self {
+        let connection = streams::connect(&nats.url(), "test").await.unwrap();
+        let log = Log::create(connection, &Settings::default()).await.unwrap();
         let pool = pool(database_url).await;
         let ledger = LedgerName::parse("demo").unwrap();
         let key = async |scope| {

@@ -287,7 +287,7 @@ async fn a_balance_is_what_was_decided_up_to_its_time() {
         ("?at=1970-01-01T00:00:01Z", "100.00", 1),
         ("?at=1970-01-01T00:00:03.9Z", "99.00", 2),
         ("?at=1970-01-01T00:00:04Z", "97.00", 3),
-        ("?at=2200-01-01T00:00:00Z", "98.00", 4),
+        ("?at=2020-01-01T00:00:00Z", "98.00", 4),
     ];
     for (at, balance, version) in cases {
         let path = format!("/v1/accounts/alice/balance{at}");
@@ -296,6 +296,75 @@ async fn a_balance_is_what_was_decided_up_to_its_time() {
         assert_eq!(found["version"], version, "{at}");
         assert_eq!(found["account"], "alice");
     }
+}
+
+#[tokio::test]
+async fn an_answer_about_a_time_is_of_a_time_before_which_nothing_is_decided_any_more() {
+    let api = Api::start().await;
+    let _book = a_busy_day(&api).await;
+    let certain = |until: &'static str| {
+        sqlx::query("UPDATE partitions SET certain_at = $1::bigint * 1000000")
+            .bind(until.parse::<i64>().unwrap())
+            .execute(&api.pool)
+    };
+    let asked = "1970-01-01T00:00:04Z";
+    let cases = [
+        ("4000", "1970-01-01T00:00:03.999999Z", "99.00", 2),
+        ("4001", asked, "97.00", 3),
+        ("9000", asked, "97.00", 3),
+        ("0", "1969-12-31T23:59:59.999999Z", "0.00", 0),
+    ];
+    for (until, as_of, balance, version) in cases {
+        certain(until).await.unwrap();
+        let path = format!("/v1/accounts/alice/balance?at={asked}");
+        let found = api.get(&api.read_key, &path).await.expect(200);
+        let told = (
+            &found["at"],
+            &found["as_of"],
+            &found["balance"],
+            &found["version"],
+        );
+        let expected = (
+            &json!(asked),
+            &json!(as_of),
+            &json!(balance),
+            &json!(version),
+        );
+        assert_eq!(told, expected, "certain until {until} ms");
+    }
+    certain("2500").await.unwrap();
+    let statement = "/v1/accounts/alice/statement";
+    let page = api
+        .get(&api.read_key, format!("{statement}?to={asked}"))
+        .await
+        .expect(200);
+    assert_eq!(page["as_of"], "1970-01-01T00:00:02.499999Z");
+    assert_eq!(
+        field(page["data"].as_array().unwrap(), "version"),
+        ["1", "2"]
+    );
+    let page = api.get(&api.read_key, statement).await.expect(200);
+    assert_eq!(page["as_of"], json!(null));
+
+    for path in [
+        "balance?at=2200-01-01T00:00:00Z",
+        "statement?to=2200-01-01T00:00:00Z",
+    ] {
+        let answer = api
+            .get(&api.read_key, format!("/v1/accounts/alice/{path}"))
+            .await;
+        answer.expect_problem(400, "time_in_future");
+    }
+    sqlx::query("DELETE FROM partitions")
+        .execute(&api.pool)
+        .await
+        .unwrap();
+    let path = format!("/v1/accounts/alice/balance?at={asked}");
+    let found = api.get(&api.read_key, &path).await.expect(200);
+    assert_eq!(
+        found["version"], 0,
+        "nothing is certain where no processor ever was"
+    );
 }
 
 #[tokio::test]

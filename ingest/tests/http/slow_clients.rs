@@ -172,7 +172,7 @@ async fn a_client_that_does_not_read_is_hung_up_on() {
         .await
         .unwrap();
     eventually("the server hangs up", async || {
-        stream.write_all(b" ").await.is_err()
+        stream.write_all(b"\r\n").await.is_err()
     })
     .await;
 

@@ -10,17 +10,17 @@ use schemas::Outcome;
 use crate::commit::Commit;
 
 /// An account's row, as it is to be.
-pub type Entry = (AccountKey, AccountRow);
+pub type AccountEntry = (AccountKey, AccountRow);
 
 /// One statement; rows in the order of their keys.
 #[derive(Debug)]
 pub enum AccountWrite<'a> {
     /// Accounts that did not exist.
-    Open(Vec<&'a Entry>),
+    Open(Vec<&'a AccountEntry>),
     /// Accounts that only money moved on: balance, version and time.
-    Post(Vec<&'a Entry>),
+    Post(Vec<&'a AccountEntry>),
     /// Accounts that commands changed, and perhaps money moved on; few. Everything that can change.
-    Rewrite(Vec<&'a Entry>),
+    Rewrite(Vec<&'a AccountEntry>),
 }
 
 /// The statements that a commit makes of its accounts.

@@ -178,11 +178,11 @@ impl Assignment {
         tracing::info!(%partition, "taking the partition");
         let (release, give_up) = (CancellationToken::new(), CancellationToken::new());
         let (processor, released) = (self.processor.clone(), release.clone());
-        let given_up = give_up.clone();
+        let dropped = give_up.clone();
         let task = tokio::spawn(async move {
             tokio::select! {
                 ended = hold(&processor, partition, &released) => ended,
-                () = given_up.cancelled() => {
+                () = dropped.cancelled() => {
                     let Processor { store, owner, .. } = &processor;
                     if let Err(error) = abandon(&store.pool, owner, partition).await {
                         tracing::warn!(%partition, error = %error.chain(), "the lease runs out by itself");

@@ -14,8 +14,8 @@ use crate::{Error, metrics};
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// Most dead letters in memory.
-pub(crate) const LETTERS_MAX: usize = 64;
+/// Most dead letters in memory; each may be as long as a record.
+const LETTERS_MAX: usize = 8;
 /// How long a partition that is given back waits for copies; what is left is the next owner's.
 const LAST_COPIES_MAX: Duration = Duration::from_secs(1);
 
@@ -96,13 +96,12 @@ impl<'a, S: Store, L: Log> Copier<'a, S, L> {
         if letters.is_empty() {
             return Ok(0);
         }
-        let mut place = match self.place {
-            Some(place) => place,
-            None => {
-                let place = self.look().await?;
-                letters = self.letters(Some(place.at)).await?;
-                place
-            }
+        let mut place = if let Some(place) = self.place {
+            place
+        } else {
+            let place = self.look().await?;
+            letters = self.letters(Some(place.at)).await?;
+            place
         };
         // Known again once everything went well.
         self.place = None;

@@ -77,7 +77,7 @@ pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Dec
     let texts = match texts_of(record, limits) {
         Ok(texts) => texts,
         Err((reason, detail)) => {
-            decoded.lines = whole(record, at, reason, detail);
+            decoded.lines = whole(record, at, reason, &detail);
             return decoded;
         }
     };
@@ -100,7 +100,7 @@ pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Dec
             record,
             at,
             "record_too_long",
-            format!(
+            &format!(
                 "the events of this record could take {} bytes, more than the log takes at once",
                 decoded.event_bytes_max
             ),
@@ -148,7 +148,7 @@ fn texts_of(record: &Record, limits: &Limits) -> Result<Vec<Bytes>, (&'static st
 }
 
 /// A record that is one dead letter.
-fn whole(record: &Record, at: LinePosition, reason: &'static str, detail: String) -> Vec<Line> {
+fn whole(record: &Record, at: LinePosition, reason: &'static str, detail: &str) -> Vec<Line> {
     vec![Line::Dead(DeadLetter {
         at,
         whole: true,
@@ -157,7 +157,7 @@ fn whole(record: &Record, at: LinePosition, reason: &'static str, detail: String
         transfer_id: None,
         actor: Actor::Nats,
         reason: reason.to_owned(),
-        detail: shorten(&detail),
+        detail: shorten(detail),
         body: record.body.clone(),
         headers: record.headers.clone(),
     })]

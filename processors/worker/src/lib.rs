@@ -33,12 +33,12 @@ pub use args::Args;
 pub use config::Config;
 pub use error::Error;
 pub use failpoint::Failpoint;
-pub use postgres::session_options;
+pub use postgres::{session_options, sessions_max};
 pub use role::{Connections, run};
 
 /// The parts that the simulation drives directly.
 pub mod simulation {
-    pub use crate::accounts::{AccountWrite, Entry, account_writes};
+    pub use crate::accounts::{AccountEntry, AccountWrite, account_writes};
     pub use crate::commit::Commit;
     pub use crate::hold::{Ended, Processor, hold};
     pub use crate::postgres::Postgres;

@@ -44,6 +44,11 @@ pub fn session_options(options: PgConnectOptions) -> PgConnectOptions {
     ])
 }
 
+/// Connections for this many partitions: one each, and some for the process.
+pub fn sessions_max(partitions: u16) -> u32 {
+    u32::from(partitions).min(32) + 4
+}
+
 /// Postgres, with the lease that its partitions are taken for.
 #[derive(Debug, Clone)]
 pub struct Postgres {

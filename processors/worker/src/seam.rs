@@ -69,7 +69,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         created: Timestamp,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Prolongs the lease.
+    /// Prolongs the lease, and makes the past certain: no later commit decides before now.
     fn renew(
         &self,
         lease: Lease,
@@ -131,7 +131,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         position: Position,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Opens a transaction that moves the position; `Fenced` when it is not ours to move.
+    /// Opens a transaction that moves the position and makes the past certain; `Fenced` when it is not ours to move.
     fn begin(
         &self,
         lease: Lease,
@@ -141,7 +141,7 @@ pub trait Store: Clone + Send + Sync + 'static {
 
 /// One batch's transaction; dropped without `commit`, it never happened.
 pub trait Transaction: Send {
-    /// Locks and reads what the batch touches, then reads the clock.
+    /// Locks and reads what the batch touches, then reads the clock, which never says a time that was certain before.
     fn load(
         &mut self,
         reads: &Reads,

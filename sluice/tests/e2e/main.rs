@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bench;
+mod certain;
 mod connections;
 mod faults;
 mod flood;

@@ -65,7 +65,7 @@ fn body(chance: &mut StdRng, number: usize) -> Vec<u8> {
 #[tokio::test]
 async fn whatever_is_published_every_valid_command_is_decided_and_verify_reads_to_the_end() {
     let seed: u64 = rand::random();
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut chance = StdRng::seed_from_u64(seed);
     let system = System::start().await;
     let url = fresh_database().await.url;

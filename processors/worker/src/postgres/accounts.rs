@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::classify;
 use super::rows::RowPlace;
 use crate::Error;
-use crate::accounts::{AccountWrite, Entry, account_writes};
+use crate::accounts::{AccountEntry, AccountWrite, account_writes};
 use crate::commit::Commit;
 
 impl Batch {
@@ -24,7 +24,7 @@ impl Batch {
         Ok(())
     }
 
-    async fn update_balances(&mut self, posted: &[&Entry]) -> Result<(), Error> {
+    async fn update_balances(&mut self, posted: &[&AccountEntry]) -> Result<(), Error> {
         let updated = sqlx::query(UPDATE_BALANCES)
             .bind(self.places_of(posted)?)
             .bind(column(posted, |row| row.account.balance.minor))
@@ -36,7 +36,7 @@ impl Batch {
         expect_rows(updated.rows_affected(), posted.len(), "accounts")
     }
 
-    async fn rewrite_accounts(&mut self, changed: &[&Entry]) -> Result<(), Error> {
+    async fn rewrite_accounts(&mut self, changed: &[&AccountEntry]) -> Result<(), Error> {
         let updated = sqlx::query(REWRITE_ACCOUNTS)
             .bind(self.places_of(changed)?)
             .bind(column(changed, |row| row.account.balance.minor))
@@ -51,7 +51,7 @@ impl Batch {
         expect_rows(updated.rows_affected(), changed.len(), "accounts")
     }
 
-    async fn open_accounts(&mut self, opened: &[&Entry]) -> Result<(), Error> {
+    async fn open_accounts(&mut self, opened: &[&AccountEntry]) -> Result<(), Error> {
         let ledgers: Vec<i32> = opened.iter().map(|(key, _)| key.ledger).collect();
         let inserted = sqlx::query(OPEN_ACCOUNTS)
             .bind(ledgers)
@@ -79,7 +79,7 @@ impl Batch {
     }
 
     /// Where these accounts lie; both sides are in the order of their keys.
-    fn places_of(&self, entries: &[&Entry]) -> Result<Vec<RowPlace>, Error> {
+    fn places_of(&self, entries: &[&AccountEntry]) -> Result<Vec<RowPlace>, Error> {
         let mut locked = self.places.iter();
         let places: Option<Vec<_>> = entries
             .iter()
@@ -91,7 +91,7 @@ impl Batch {
     }
 }
 
-fn column<'a, T>(entries: &[&'a Entry], value: impl Fn(&'a AccountRow) -> T) -> Vec<T> {
+fn column<'a, T>(entries: &[&'a AccountEntry], value: impl Fn(&'a AccountRow) -> T) -> Vec<T> {
     entries.iter().map(|(_, row)| value(row)).collect()
 }
 

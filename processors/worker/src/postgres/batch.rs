@@ -24,14 +24,20 @@ pub struct Batch {
     /// Every account of the batch is locked: a serial that is drawn now stands behind those of all commits that had
     /// one of them before.
     is_locked: bool,
+    /// Nothing is decided before this time, whatever the clock says.
+    certain_at: Timestamp,
 }
 
 impl Batch {
-    pub(super) fn new(transaction: SqlTransaction<'static, Database>) -> Self {
+    pub(super) fn new(
+        transaction: SqlTransaction<'static, Database>,
+        certain_at: Timestamp,
+    ) -> Self {
         Self {
             transaction,
             places: Vec::new(),
             is_locked: false,
+            certain_at,
         }
     }
 
@@ -109,7 +115,7 @@ impl Transaction for Batch {
                 accounts,
                 transfers,
             },
-            now,
+            now.max(self.certain_at),
         ))
     }
 

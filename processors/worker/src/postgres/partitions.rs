@@ -1,6 +1,6 @@
 //! Leases, positions and commits: the seam's `Store`.
 //!
-//! Invariant: leases compare with Postgres's clock only.
+//! Invariant: leases compare with Postgres's clock only. `certain_at` never falls, and no commit decides before it.
 
 use std::time::Duration;
 
@@ -57,7 +57,8 @@ impl Store for Postgres {
         let renewed = sqlx::query(
             "UPDATE partitions
                 SET lease_until = clock_timestamp() + $3 * interval '1 second',
-                    published = greatest(published, $4)
+                    published = greatest(published, $4),
+                    certain_at = greatest(certain_at, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)
               WHERE partition = $1 AND epoch = $2",
         )
         .bind(partition_number(lease.partition))
@@ -163,13 +164,15 @@ impl Store for Postgres {
             .begin()
             .await
             .map_err(|error| classify("beginning a transaction", error))?;
-        let moved = sqlx::query(
+        let certain_at: Option<i64> = sqlx::query_scalar(
             "UPDATE partitions
                 SET applied = $4,
                     applied_at = $5,
                     published = greatest(published, $6),
-                    lease_until = clock_timestamp() + $7 * interval '1 second'
-              WHERE partition = $1 AND epoch = $2 AND applied = $3",
+                    lease_until = clock_timestamp() + $7 * interval '1 second',
+                    certain_at = greatest(certain_at, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)
+              WHERE partition = $1 AND epoch = $2 AND applied = $3
+          RETURNING certain_at",
         )
         .bind(partition_number(lease.partition))
         .bind(lease.epoch)
@@ -178,10 +181,14 @@ impl Store for Postgres {
         .bind(advance.next_at.nanoseconds())
         .bind(advance.published.number())
         .bind(self.lease.as_secs_f64())
-        .execute(&mut *transaction)
-        .await;
-        fenced(moved, "moving the position")?;
-        Ok(Batch::new(transaction))
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(|error| classify("moving the position", error))?;
+        let certain_at = certain_at.ok_or(Error::Fenced)?;
+        Ok(Batch::new(
+            transaction,
+            Timestamp::from_nanoseconds(certain_at),
+        ))
     }
 }
 

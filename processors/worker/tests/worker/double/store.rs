@@ -17,6 +17,12 @@ use super::world::{PartitionRow, Tables, World};
 #[derive(Clone)]
 pub(crate) struct Store(pub(crate) Process);
 
+/// The clock, and what a lease from now on comes to.
+struct Now {
+    at: Timestamp,
+    lease_until: Timestamp,
+}
+
 pub(super) fn failed(why: &'static str) -> Error {
     Error::Unavailable {
         doing: "using Postgres",
@@ -35,7 +41,7 @@ impl Store {
         &self,
         point: Point,
         lease: Lease,
-        update: impl FnOnce(&mut PartitionRow, Timestamp) -> bool,
+        update: impl FnOnce(&mut PartitionRow, Now) -> bool,
     ) -> Result<(), Error> {
         let world = &self.0.world;
         let effect = async {
@@ -45,9 +51,12 @@ impl Store {
             }
             let lock = Lock::Partition(lease.partition);
             let updated = world.with_lock(lock, None, |world| {
-                let lease_until = world.lease_from_now();
+                let now = Now {
+                    at: world.now(),
+                    lease_until: world.lease_from_now(),
+                };
                 let row = world.row(lease.partition);
-                let ours = row.epoch == lease.epoch && update(row, lease_until);
+                let ours = row.epoch == lease.epoch && update(row, now);
                 ours.then_some(()).ok_or(Error::Fenced)
             });
             updated.await
@@ -128,8 +137,9 @@ impl Seam for Store {
     }
 
     async fn renew(&self, lease: Lease, published: Position) -> Result<(), Error> {
-        self.update(Point::Renew, lease, |row, lease_until| {
-            row.lease_until = lease_until;
+        self.update(Point::Renew, lease, |row, now| {
+            row.lease_until = now.lease_until;
+            row.certain_at = row.certain_at.max(now.at);
             row.published = row.published.max(published);
             true
         })
@@ -251,8 +261,10 @@ impl Seam for Store {
                 if !is_ours(world.row(lease.partition)) {
                     return Err(Error::Fenced);
                 }
+                let certain_at = world.row(lease.partition).certain_at.max(world.now());
                 Ok(Transaction {
                     process: process.clone(),
+                    certain_at,
                     session: world.sessions.open(lease.partition),
                     lease,
                     advance,

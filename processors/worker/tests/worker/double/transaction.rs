@@ -23,6 +23,8 @@ pub(crate) struct Transaction {
     pub(super) session: u64,
     pub(super) lease: Lease,
     pub(super) advance: Advance,
+    /// Nothing is decided before this time.
+    pub(super) certain_at: Timestamp,
     /// What it has written; seen by itself, and by others once it is committed.
     pub(super) own: Tables,
 }
@@ -81,7 +83,7 @@ impl Transaction {
             accounts,
             transfers,
         };
-        Ok((rows, world.now()))
+        Ok((rows, world.now().max(self.certain_at)))
     }
 
     /// Runs a statement that waits for nobody.
@@ -155,7 +157,7 @@ impl Seam for Transaction {
             if !world.sessions.is_open(self.session) {
                 return Err(ended());
             }
-            world.apply(self.lease, self.advance, &self.own);
+            world.apply(&self);
             world.sessions.close(self.session);
             Ok(())
         };
@@ -178,7 +180,14 @@ impl Drop for Transaction {
 }
 
 impl World {
-    fn apply(&mut self, lease: Lease, advance: Advance, own: &Tables) {
+    fn apply(&mut self, transaction: &Transaction) {
+        let Transaction {
+            lease,
+            advance,
+            certain_at,
+            own,
+            ..
+        } = transaction;
         let partition = lease.partition;
         let lease_until = self.lease_from_now();
         let row = self.row(partition);
@@ -186,6 +195,11 @@ impl World {
             row.epoch, lease.epoch,
             "the row is locked since it was looked at"
         );
+        for (at, event) in &own.outcomes {
+            let certain_at = row.certain_at;
+            assert!(event.decided_at >= certain_at, "{at} was certain");
+        }
+        row.certain_at = *certain_at;
         row.applied = advance.next;
         row.applied_at = advance.next_at;
         row.published = row.published.max(advance.published);

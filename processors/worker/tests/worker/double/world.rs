@@ -36,6 +36,7 @@ pub(crate) struct PartitionRow {
     pub(crate) published: Position,
     pub(crate) dlq_published: Position,
     pub(crate) stopped: Option<String>,
+    pub(crate) certain_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +90,7 @@ impl Shared {
             published: Position::default(),
             dlq_published: Position::default(),
             stopped: None,
+            certain_at: Timestamp::default(),
         };
         let tables = Tables {
             partitions: (0..partitions)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use schemas::{LedgerName, Partition, Units};
+use schemas::{LedgerName, Partition, Timestamp, Units};
 use worker::simulation::{Log as LogSeam, Postgres, Store as StoreSeam};
 
 use crate::double::{Appended, Log, Process, Shared, Store};
@@ -27,6 +27,8 @@ pub(super) trait Bench {
     /// Purges EVENTS.
     async fn empty_events(&self);
     async fn dead_letters(&self) -> u64;
+    async fn certain_at(&self, partition: Partition) -> Timestamp;
+    async fn set_certain_at(&self, partition: Partition, at: Timestamp);
 }
 
 pub(super) struct Double(Process);
@@ -85,6 +87,14 @@ impl Bench for Double {
 
     async fn dead_letters(&self) -> u64 {
         self.0.world.lock().events.dead_letters.len() as u64
+    }
+
+    async fn certain_at(&self, partition: Partition) -> Timestamp {
+        self.0.world.lock().row(partition).certain_at
+    }
+
+    async fn set_certain_at(&self, partition: Partition, at: Timestamp) {
+        self.0.world.lock().row(partition).certain_at = at;
     }
 }
 
@@ -158,5 +168,22 @@ impl Bench for Real {
     async fn dead_letters(&self) -> u64 {
         let mut stream = self.0.jetstream().get_stream(streams::DLQ).await.unwrap();
         stream.info().await.unwrap().state.messages
+    }
+
+    async fn certain_at(&self, partition: Partition) -> Timestamp {
+        let certain_at =
+            sqlx::query_scalar("SELECT certain_at FROM partitions WHERE partition = $1")
+                .bind(i16::try_from(partition.0).unwrap())
+                .fetch_one(&self.0.admin);
+        Timestamp::from_nanoseconds(certain_at.await.unwrap())
+    }
+
+    async fn set_certain_at(&self, partition: Partition, at: Timestamp) {
+        sqlx::query("UPDATE partitions SET certain_at = $2 WHERE partition = $1")
+            .bind(i16::try_from(partition.0).unwrap())
+            .bind(at.nanoseconds())
+            .execute(&self.0.admin)
+            .await
+            .unwrap();
     }
 }

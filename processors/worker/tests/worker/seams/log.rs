@@ -179,8 +179,8 @@ async fn a_dead_letter_is_copied_once_and_in_order(bench: impl Bench) {
     log.publish_dead_letter(&other, 0).await.unwrap();
     let second = letter(FIRST, 1, Bytes::from_static(b"\xff\0"));
     let sequence = log.publish_dead_letter(&second, sequence).await.unwrap();
-    let long = Bytes::from(vec![b'x'; log.payload_bytes_max() + 1]);
-    let cut = letter(FIRST, 2, long);
+    let whole = Bytes::from(vec![b'x'; log.payload_bytes_max() + 1]);
+    let cut = letter(FIRST, 2, whole);
     let sequence = log.publish_dead_letter(&cut, sequence).await.unwrap();
     let copied = Copied {
         sequence,

@@ -31,6 +31,7 @@ super::contract! {
     what_an_account_may_hold_is_written_with_what_it_holds;
     a_row_that_breaks_a_constraint_is_poison;
     a_second_write_stands_on_the_first;
+    no_commit_decides_before_what_was_certain;
 }
 
 async fn take<S: Store>(store: &S, partition: Partition, owner: &str) -> Row {
@@ -456,6 +457,37 @@ async fn a_second_write_stands_on_the_first(bench: impl Bench) {
     }
     drop(transaction);
     assert_eq!(store.last_commit(FIRST).await.unwrap(), None);
+}
+
+async fn no_commit_decides_before_what_was_certain(bench: impl Bench) {
+    let store = bench.store();
+    let lease = take(&store, FIRST, "a").await.lease;
+    assert_eq!(bench.certain_at(FIRST).await, Timestamp::default());
+    store.renew(lease, Position::default()).await.unwrap();
+    let renewed = bench.certain_at(FIRST).await;
+    assert!(renewed > Timestamp::default());
+
+    drop(store.begin(lease, step(0, 1)).await.unwrap());
+    assert_eq!(
+        bench.certain_at(FIRST).await,
+        renewed,
+        "what never happened makes nothing certain"
+    );
+    post(&store, lease, 0, 1, &[OPEN_WORLD]).await;
+    let committed = bench.certain_at(FIRST).await;
+    assert!(committed > renewed);
+
+    // As if the clock of the server went back.
+    let later = Timestamp::from_nanoseconds(committed.nanoseconds() + 3_600_000_000_000);
+    bench.set_certain_at(FIRST, later).await;
+    store.renew(lease, Position::default()).await.unwrap();
+    let mut transaction = store.begin(lease, step(1, 2)).await.unwrap();
+    let change = batch(FIRST, 2, &[r#"{"command":"freeze_account","id":"world"}"#]);
+    let written = write(&mut transaction, lease, &change, None, [0; 32]).await;
+    assert_eq!(written.unwrap().decided_at, later);
+    transaction.commit().await.unwrap();
+    assert_eq!(bench.certain_at(FIRST).await, later);
+    assert_eq!(bench.certain_at(SECOND).await, Timestamp::default());
 }
 
 /// Decides these commands and commits them.
