@@ -139,7 +139,7 @@ async fn prove(system: &System, load: &LoadArgs) -> anyhow::Result<Option<bool>>
     else {
         return Ok(None);
     };
-    let report = prove::prove(log, database).await?;
+    let report = prove::prove(log, database, &prove::Config::default()).await?;
     prove::print(&report);
     Ok(Some(report.is_clean()))
 }

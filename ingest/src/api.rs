@@ -13,6 +13,7 @@ use crate::append::Appender;
 use crate::batches::BatchMemory;
 use crate::config::Limits;
 use crate::keyring::Keyring;
+use crate::lives::Lives;
 use crate::metrics::Requests;
 use crate::progress::Progress;
 use crate::replays::Replays;
@@ -22,6 +23,7 @@ use crate::store::Store;
 pub(crate) struct Api {
     pub(crate) appender: Appender,
     pub(crate) replays: Arc<Replays>,
+    pub(crate) lives: Arc<Lives>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) store: Arc<Store>,
     pub(crate) progress: Arc<Progress>,

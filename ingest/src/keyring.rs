@@ -1,21 +1,23 @@
-//! Who is calling: keys, units and stream generations, held in memory.
+//! Who is calling: keys and units, held in memory.
 //!
 //! Invariant: a request never waits for Postgres to be let in, unless its key is unknown. While Postgres is
 //! away known keys stay valid for a while, and unknown ones are told to come back rather than refused.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use schemas::{KeyId, LedgerName, Partition, Units};
+use journal::Ledgers;
+use schemas::{KeyId, LedgerName, Units};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::lives::Lives;
 use crate::problem::Problem;
 use crate::scope::Scope;
-use crate::store::keys::Loaded;
+use crate::store::keys::ActiveKey;
 use crate::store::{Store, Unavailable};
 
 /// Unknown keys make the keys be read again at most this often.
@@ -41,7 +43,6 @@ pub(crate) struct Key {
 #[derive(Debug)]
 struct Snapshot {
     keys: HashMap<Hash, Key>,
-    generations: BTreeMap<Partition, u16>,
     /// When its reading began: what was written before is in it.
     taken: Instant,
 }
@@ -49,6 +50,8 @@ struct Snapshot {
 #[derive(Debug)]
 pub(crate) struct Keyring {
     store: Arc<Store>,
+    /// Told with every reading.
+    lives: Arc<Lives>,
     current: RwLock<Arc<Snapshot>>,
     /// When the last reading began, whatever became of it.
     last_read: Mutex<Instant>,
@@ -63,7 +66,11 @@ pub(crate) fn hash(key: &str) -> Hash {
 impl Keyring {
     /// # Errors
     /// When Postgres is not there at the start.
-    pub(crate) async fn load(store: Arc<Store>, grace: Duration) -> Result<Self, crate::Error> {
+    pub(crate) async fn load(
+        store: Arc<Store>,
+        lives: Arc<Lives>,
+        grace: Duration,
+    ) -> Result<Self, crate::Error> {
         let taken = Instant::now();
         let loaded = crate::store::keys::load(store.pool())
             .await
@@ -71,9 +78,11 @@ impl Keyring {
                 doing: "reading the keys",
                 source,
             })?;
+        lives.set_known(loaded.lives);
         Ok(Self {
             store,
-            current: RwLock::new(Arc::new(Snapshot::new(loaded, taken))),
+            lives,
+            current: RwLock::new(Arc::new(Snapshot::new(loaded.ledgers, loaded.keys, taken))),
             last_read: Mutex::new(taken),
             grace,
         })
@@ -95,7 +104,9 @@ impl Keyring {
 
     async fn reread(&self, last_read: &mut Instant) -> Result<(), Unavailable> {
         *last_read = Instant::now();
-        let snapshot = Snapshot::new(self.store.load_keys().await?, *last_read);
+        let loaded = self.store.load_keys().await?;
+        self.lives.set_known(loaded.lives);
+        let snapshot = Snapshot::new(loaded.ledgers, loaded.keys, *last_read);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         Ok(())
     }
@@ -122,16 +133,6 @@ impl Keyring {
         })
     }
 
-    /// Which life of the stream a partition's positions are of.
-    pub(crate) fn generation(&self, partition: Partition) -> u16 {
-        let snapshot = self.snapshot();
-        snapshot
-            .generations
-            .get(&partition)
-            .copied()
-            .unwrap_or_default()
-    }
-
     /// Makes sure that the keys were read, or could not be, after `arrival`; all who wait share one reading.
     async fn reread_since(&self, arrival: Instant) -> Result<(), Problem> {
         if self.store.is_away() {
@@ -155,9 +156,8 @@ impl Keyring {
 }
 
 impl Snapshot {
-    fn new(loaded: Loaded, taken: Instant) -> Self {
-        let ledgers: HashMap<i32, Arc<Ledger>> = loaded
-            .ledgers
+    fn new(ledgers: Ledgers, keys: Vec<ActiveKey>, taken: Instant) -> Self {
+        let ledgers: HashMap<i32, Arc<Ledger>> = ledgers
             .into_iter()
             .map(|(name, journal::Ledger { number, units })| {
                 let ledger = Ledger {
@@ -168,7 +168,7 @@ impl Snapshot {
                 (number, Arc::new(ledger))
             })
             .collect();
-        let keys = loaded.keys.into_iter().filter_map(|row| {
+        let keys = keys.into_iter().filter_map(|row| {
             let key = Key {
                 id: KeyId::parse(&row.id).ok()?,
                 ledger: Arc::clone(ledgers.get(&row.ledger)?),
@@ -178,7 +178,6 @@ impl Snapshot {
         });
         Self {
             keys: keys.collect(),
-            generations: loaded.generations,
             taken,
         }
     }

@@ -15,6 +15,7 @@ mod durability;
 mod error;
 mod exchange;
 mod keyring;
+mod lives;
 pub mod metrics;
 mod pace;
 mod page;
@@ -53,6 +54,7 @@ use batches::BatchMemory;
 use durability::Found;
 use exchange::Exchange;
 use keyring::Keyring;
+use lives::Lives;
 use progress::Progress;
 use replays::Replays;
 use store::Store;
@@ -90,17 +92,22 @@ pub async fn run(
     let limits = config.limits;
     metrics::limits(&limits);
     let store = Arc::new(Store::new(connections.database, limits.database_time_max));
-    let keyring = Arc::new(Keyring::load(Arc::clone(&store), limits.key_grace).await?);
+    let lives = Arc::new(Lives::new(Arc::clone(&store)));
+    let keyring = Keyring::load(Arc::clone(&store), Arc::clone(&lives), limits.key_grace);
+    let keyring = Arc::new(keyring.await?);
+    lives.look(&log).await;
     let (listener, address) = listen(config.listen)?;
 
     let mut tasks = JoinSet::new();
     let replies = log.replies().await?;
     let waiting = Arc::new(Waiting::default());
-    let appender = Appender::start(&log, replies.to(), &waiting, &keyring, &limits, &mut tasks);
+    let appender = Appender::start(&log, replies.to(), &waiting, &lives, &limits, &mut tasks);
     tasks.spawn(async move { waiting.answer(replies).await });
     tasks.spawn(Arc::clone(&keyring).keep_fresh(limits.key_refresh));
     let progress = Progress::new(Arc::clone(&store));
     tasks.spawn(Arc::clone(&progress).watch());
+    let (watched, watched_log) = (Arc::clone(&lives), log.clone());
+    tasks.spawn(async move { watched.watch(&watched_log).await });
     if let Some(monitors) = monitors {
         tasks.spawn(durability::watch(log.clone(), monitors));
     }
@@ -108,6 +115,7 @@ pub async fn run(
     let api = Arc::new(Api {
         appender,
         replays: Arc::new(Replays::new(limits.replays_max)),
+        lives,
         keyring,
         store,
         progress,

@@ -1,7 +1,7 @@
 //! Repeats that are recognised without asking the log.
 //!
-//! Invariant: an entry exists only after the acknowledgement, and it only ever confirms an equal fingerprint.
-//! Equal requests at the same time join the append under way.
+//! Invariant: an entry exists only after the acknowledgement, and it only ever confirms an equal fingerprint, while the
+//! log is the one that acknowledged it. Equal requests at the same time join the append under way.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -61,7 +61,13 @@ impl Replays {
         }
     }
 
-    pub(crate) fn claim(self: &Arc<Self>, id: TransferId, fingerprint: Fingerprint) -> Seen {
+    /// `is_current` says whether what the log acknowledged at a place is still there.
+    pub(crate) fn claim(
+        self: &Arc<Self>,
+        id: TransferId,
+        fingerprint: Fingerprint,
+        is_current: impl Fn(LinePosition) -> bool,
+    ) -> Seen {
         let mut under_way = self.shard(id);
         match under_way.entry(id) {
             Entry::Occupied(mut entry) => {
@@ -73,7 +79,8 @@ impl Replays {
                 Seen::UnderWay(receiver)
             }
             // Looked at under the lock: a claim is given up only after its entry was made.
-            Entry::Vacant(entry) => match self.logged.get(&id) {
+            Entry::Vacant(entry) => match self.logged.get(&id).filter(|known| is_current(known.at))
+            {
                 Some(known) if known.fingerprint == fingerprint => Seen::Logged(known),
                 Some(_) => Seen::Differs,
                 None => {
@@ -152,7 +159,7 @@ mod tests {
     }
 
     fn claimed(replays: &Arc<Replays>) -> Claim {
-        match replays.claim(TransferId::from_bytes(ID), [1; 16]) {
+        match replays.claim(TransferId::from_bytes(ID), [1; 16], |_| true) {
             Seen::New(claim) => claim,
             other => panic!("expected a claim, found {other:?}"),
         }
@@ -162,12 +169,14 @@ mod tests {
     fn an_equal_request_joins_and_hears_the_same() {
         let replays = Arc::new(Replays::new(10));
         let claim = claimed(&replays);
-        let Seen::UnderWay(mut joined) = replays.claim(TransferId::from_bytes(ID), [1; 16]) else {
+        let Seen::UnderWay(mut joined) =
+            replays.claim(TransferId::from_bytes(ID), [1; 16], |_| true)
+        else {
             panic!("the append is under way");
         };
         claim.settle(Ok(known()));
         assert_eq!(joined.try_recv().unwrap(), Ok(known()));
-        let again = replays.claim(TransferId::from_bytes(ID), [1; 16]);
+        let again = replays.claim(TransferId::from_bytes(ID), [1; 16], |_| true);
         assert!(matches!(again, Seen::Logged(found) if found == known()));
     }
 
@@ -175,7 +184,7 @@ mod tests {
     fn another_fingerprint_is_never_confirmed() {
         let replays = Arc::new(Replays::new(10));
         let claim = claimed(&replays);
-        let other = || replays.claim(TransferId::from_bytes(ID), [2; 16]);
+        let other = || replays.claim(TransferId::from_bytes(ID), [2; 16], |_| true);
         assert!(matches!(other(), Seen::Differs));
         claim.settle(Ok(known()));
         assert!(matches!(other(), Seen::Differs));
@@ -187,5 +196,16 @@ mod tests {
         claimed(&replays).settle(Err(AppendFailed::LogUnavailable));
         drop(claimed(&replays));
         drop(claimed(&replays));
+    }
+
+    #[test]
+    fn what_an_earlier_log_acknowledged_is_appended_again() {
+        let replays = Arc::new(Replays::new(10));
+        claimed(&replays).settle(Ok(known()));
+        for fingerprint in [[1; 16], [2; 16]] {
+            let gone = |at| at != known().at;
+            let again = replays.claim(TransferId::from_bytes(ID), fingerprint, gone);
+            assert!(matches!(again, Seen::New(_)), "{again:?}");
+        }
     }
 }

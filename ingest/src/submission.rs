@@ -65,7 +65,11 @@ pub(crate) async fn submit(
         accepted_at: now(),
         order,
     };
-    let progress = match api.replays.claim(request.id, request.fingerprint) {
+    let is_current = |at| api.lives.is_current(api.appender.log(), at);
+    let claimed = api
+        .replays
+        .claim(request.id, request.fingerprint, is_current);
+    let progress = match claimed {
         Seen::Logged(known) => Progress::Logged(known),
         Seen::UnderWay(joined) => Progress::Joined(joined),
         Seen::New(claim) => match enqueue(api, ledger, &request, asked, manner).await {

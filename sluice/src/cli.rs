@@ -95,6 +95,21 @@ pub(crate) struct VerifyArgs {
     /// Prints the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// MiB of accounts that are kept in memory; more go to a temporary file.
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = memory)]
+    pub(crate) memory: usize,
+    /// Leaves out the check that decides every command again.
+    #[arg(long)]
+    pub(crate) skip_decisions: bool,
+}
+
+fn memory(text: &str) -> Result<usize, String> {
+    let mib: usize = text.parse().map_err(|_| "a whole number of MiB")?;
+    if (1..=1 << 20).contains(&mib) {
+        Ok(mib)
+    } else {
+        Err("at least 1 MiB and at most 1 TiB".to_owned())
+    }
 }
 
 #[derive(Debug, Args)]

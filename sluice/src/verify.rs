@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use system::{connect, prove};
+use verify::Config;
 
 use crate::cli::VerifyArgs;
 
@@ -12,7 +13,12 @@ pub(crate) async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let database = connect::open_database(args.servers.database()?, "verify").await?;
     connect::check_migrated(&database).await?;
     let log = connect::open_log(args.servers.nats()?, "verify").await?;
-    let report = prove::prove(&log, &database).await?;
+    let config = Config {
+        memory_bytes: args.memory << 20,
+        decide: !args.skip_decisions,
+        ..Config::default()
+    };
+    let report = prove::prove(&log, &database, &config).await?;
     if args.json {
         println!(
             "{}",

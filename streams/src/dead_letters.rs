@@ -13,7 +13,7 @@ use crate::fetch::Wanted;
 use crate::streams::{
     COMMANDS, DLQ, command_subject, dead_letter_subject, dead_letter_subject_before,
 };
-use crate::{Error, Log, PublishError};
+use crate::{Error, Log, PublishError, Scan, Scanned};
 
 /// Room for headers below the server's limit.
 const HEADER_BYTES_MAX: usize = 4096;
@@ -93,6 +93,21 @@ impl Log {
         })
     }
 
+    /// The copies of a partition's dead letters: those of the version before, among those of all partitions, and its
+    /// own. [`Scanned::dead_letter`] says whose each is.
+    ///
+    /// # Errors
+    /// When the server does not answer or the stream is missing.
+    pub async fn scan_dead_letters(
+        &self,
+        stage: &str,
+        partition: Partition,
+    ) -> Result<(Scan, Scan), Error> {
+        let before = self.scan(DLQ, dead_letter_subject_before(stage), 0).await?;
+        let own = dead_letter_subject(stage, partition);
+        Ok((before, self.scan(DLQ, own, 0).await?))
+    }
+
     async fn last_of(
         &self,
         stage: &str,
@@ -110,6 +125,13 @@ impl Log {
             );
         }
         Ok(last)
+    }
+}
+
+impl Scanned {
+    /// The dead letter that this is a copy of, if it is one of this partition.
+    pub fn dead_letter(&self, stage: &str, partition: Partition) -> Option<LinePosition> {
+        place(stage, self.header(ID_HEADER)?, partition)
     }
 }
 

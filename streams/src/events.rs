@@ -70,7 +70,6 @@ impl Log {
         let hash = hex(&record.hash);
         let mut message = PublishMessage::build()
             .payload(record.body.clone())
-            .message_id(&hash)
             .expected_stream(EVENTS)
             .expected_last_subject_sequence(after)
             .header(SCHEMA_HEADER, EVENT_SCHEMA)

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the number of partitions comes from the stream, never from a flag.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::Client;
@@ -107,6 +108,15 @@ impl Log {
 
     pub fn is_connected(&self) -> bool {
         self.connection.client.connection_state() == State::Connected
+    }
+
+    /// How often a connection was made; where it differs from before, the server may hold another log.
+    pub fn connects(&self) -> u64 {
+        self.connection
+            .client
+            .statistics()
+            .connects
+            .load(Ordering::Relaxed)
     }
 
     /// Of the nats-server that this connection goes to.

@@ -15,10 +15,11 @@ use schemas::{Partition, Timestamp};
 
 use crate::append::{COMMAND_SCHEMA, REPLY_HEADER, SCHEMA_HEADER};
 use crate::error::Source;
+use crate::fetch::Raw;
 use crate::pull::INACTIVE_MAX;
 use crate::records::{Interrupted, Records, Taken};
 use crate::streams::{COMMANDS, command_subject};
-use crate::{Error, Log, ReplyTo};
+use crate::{Error, Log, ReplyTo, headers};
 
 /// Redelivery is never waited for: a reader that lost its place is opened again.
 const ACK_WAIT: Duration = Duration::from_mins(5);
@@ -51,11 +52,42 @@ impl Record {
         self.schema.is_some() && self.id.is_some()
     }
 
+    /// A record of which header block and body were kept, read as one from the log is.
+    pub fn kept(sequence: u64, stored_at: Timestamp, block: Bytes, body: Bytes) -> Self {
+        Self::from(Raw {
+            sequence,
+            subject: String::new(),
+            stored_at,
+            headers: headers::parse(&block),
+            block,
+            body,
+        })
+    }
+
     /// Whether the record says to be of a schema that is not known here.
     pub fn unknown_schema(&self) -> Option<&str> {
         self.schema
             .as_deref()
             .filter(|schema| *schema != COMMAND_SCHEMA)
+    }
+}
+
+impl From<Raw> for Record {
+    fn from(raw: Raw) -> Self {
+        let id = raw.header("Nats-Msg-Id").filter(|id| {
+            id.len() <= ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic())
+        });
+        Self {
+            sequence: raw.sequence,
+            stored_at: raw.stored_at,
+            schema: raw.header(SCHEMA_HEADER).map(str::to_owned),
+            id: id.map(str::to_owned),
+            reply_to: raw.header(REPLY_HEADER).and_then(ReplyTo::parse),
+            unreadable: raw.headers.as_ref().err().copied(),
+            headers: raw.block,
+            pending: 0,
+            body: raw.body,
+        }
     }
 }
 
@@ -150,21 +182,10 @@ impl Reader {
     }
 
     fn record(&mut self, taken: Taken) -> Record {
-        let stored = taken.record;
         self.acknowledge = taken.acknowledge;
-        let id = stored.header("Nats-Msg-Id").filter(|id| {
-            id.len() <= ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic())
-        });
         Record {
-            sequence: stored.sequence,
-            stored_at: stored.stored_at,
-            schema: stored.header(SCHEMA_HEADER).map(str::to_owned),
-            id: id.map(str::to_owned),
-            reply_to: stored.header(REPLY_HEADER).and_then(ReplyTo::parse),
-            unreadable: stored.headers.as_ref().err().copied(),
-            headers: stored.block,
             pending: taken.pending,
-            body: stored.body,
+            ..Record::from(taken.record)
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::events::{EventRecord, committed_at, event_record, hash_of, position_o
 use crate::fetch::{Raw, Wanted};
 use crate::records::{Records, unnamed};
 use crate::streams::{COMMANDS, EVENTS, command_subject, event_subject};
-use crate::{Error, Log};
+use crate::{Error, Log, Record};
 
 /// How often in a row a scan begins again where it was, without getting a record.
 const REOPENED_MAX: u32 = 5;
@@ -45,6 +45,12 @@ impl From<Raw> for Scanned {
 }
 
 impl Scanned {
+    /// As a reader hands it out.
+    pub fn as_record(&self) -> Record {
+        let (block, body) = (self.block.clone(), self.body.clone());
+        Record::kept(self.sequence, self.stored_at, block, body)
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(async_nats::HeaderValue::as_str)
     }

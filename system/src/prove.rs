@@ -3,12 +3,17 @@
 //! Invariant: what is printed is what `verify` found.
 
 use serde_json::{Value, json};
-use verify::{Config, Connections, Report, Step};
+pub use verify::Config;
+use verify::{Connections, Report, Step};
 
 use crate::Progress;
 
 /// Checks everything that is applied by now.
-pub async fn prove(log: &streams::Log, database: &sqlx::PgPool) -> anyhow::Result<Report> {
+pub async fn prove(
+    log: &streams::Log,
+    database: &sqlx::PgPool,
+    config: &Config,
+) -> anyhow::Result<Report> {
     let connections = Connections {
         log: log.clone(),
         database: database.clone(),
@@ -27,7 +32,7 @@ pub async fn prove(log: &streams::Log, database: &sqlx::PgPool) -> anyhow::Resul
             *before = step.done;
         }
     };
-    let report = verify::verify(&connections, &Config::default(), &mut show).await?;
+    let report = verify::verify(&connections, config, &mut show).await?;
     if let Some((_, progress, _)) = shown {
         progress.finish();
     }
@@ -37,17 +42,22 @@ pub async fn prove(log: &streams::Log, database: &sqlx::PgPool) -> anyhow::Resul
 pub fn print(report: &Report) {
     println!("\nVerify:");
     for check in &report.checks {
-        let verdict = if check.findings_total == 0 {
+        let verdict = if check.skipped {
+            "skipped".to_owned()
+        } else if check.findings_total == 0 {
             "holds".to_owned()
         } else {
             format!("{} FINDINGS", check.findings_total)
         };
         println!(
-            "  {:<10} {:<12} {} ({} {})",
+            "  {:<12} {:<12} {} ({} {})",
             check.name, verdict, check.holds, check.checked, check.unit
         );
+        for (what, count) in &check.not_decidable {
+            println!("               not decidable again: {count} {what}");
+        }
         for finding in &check.findings {
-            println!("             - {finding}");
+            println!("               - {finding}");
         }
     }
 }
@@ -61,6 +71,8 @@ pub fn to_json(report: &Report) -> Value {
                 "name": check.name,
                 "holds": check.holds,
                 "checked": check.checked,
+                "skipped": check.skipped,
+                "not_decidable_again": check.not_decidable,
                 "findings_total": check.findings_total,
                 "findings": check.findings,
             })

@@ -78,7 +78,7 @@ async fn traffic_and_report(args: &DemoArgs, system: &System) -> anyhow::Result<
         let counted = outcomes::count(system, &plan).await?;
         report::print_generated(&plan, &sent, &applied, &counted);
     }
-    let proof = prove::prove(&system.log, &system.database).await?;
+    let proof = prove::prove(&system.log, &system.database, &prove::Config::default()).await?;
     prove::print(&proof);
     Ok(proof.is_clean())
 }

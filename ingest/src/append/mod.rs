@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::config::Limits;
-use crate::keyring::Keyring;
+use crate::lives::Lives;
 use partition::PartitionTask;
 pub(crate) use waiting::{Decided, Waiting};
 
@@ -107,7 +107,7 @@ impl Appender {
         log: &Log,
         reply_to: &ReplyTo,
         waiting: &Arc<Waiting>,
-        keyring: &Arc<Keyring>,
+        lives: &Arc<Lives>,
         limits: &Limits,
         tasks: &mut JoinSet<()>,
     ) -> Self {
@@ -122,7 +122,7 @@ impl Appender {
                     log: log.clone(),
                     reply_to: reply_to.clone(),
                     waiting: Arc::clone(waiting),
-                    keyring: Arc::clone(keyring),
+                    lives: Arc::clone(lives),
                     records_in_flight: Arc::clone(&records_in_flight),
                     record_ids: Arc::clone(&record_ids),
                     record_commands_max: limits.record_commands_max,
@@ -140,6 +140,10 @@ impl Appender {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.log.is_connected()
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
     }
 
     pub(crate) fn partitions(&self) -> u16 {

@@ -12,7 +12,7 @@ use streams::{AppendError, CommandRecord, Log, RecordIds, ReplyTo};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{AppendFailed, Decided, Queued, Waiting};
-use crate::keyring::Keyring;
+use crate::lives::Lives;
 use crate::metrics::{Records, append_failed};
 
 /// What headers and framing of a record may take beside its body.
@@ -27,7 +27,7 @@ pub(super) struct PartitionTask {
     pub(super) log: Log,
     pub(super) reply_to: ReplyTo,
     pub(super) waiting: Arc<Waiting>,
-    pub(super) keyring: Arc<Keyring>,
+    pub(super) lives: Arc<Lives>,
     pub(super) records_in_flight: Arc<Semaphore>,
     pub(super) record_ids: Arc<RecordIds>,
     pub(super) record_commands_max: usize,
@@ -101,10 +101,13 @@ impl PartitionTask {
             self.waiting.expect(&record.id, filling.decided);
         }
         let started = Instant::now();
-        let log = self.log.clone();
+        let (log, lives) = (self.log.clone(), Arc::clone(&self.lives));
+        self.while_connected(lives.meet(&log)).await;
         match self.while_connected(log.append(&record)).await {
             Ok(sequence) => {
                 self.metrics.acknowledged(count, started.elapsed());
+                self.while_connected(lives.acknowledged(&log, sequence))
+                    .await;
                 self.acknowledge(filling.logged, sequence);
             }
             Err(error) => {
@@ -120,7 +123,7 @@ impl PartitionTask {
         logged: Vec<oneshot::Sender<Result<LinePosition, AppendFailed>>>,
         sequence: u64,
     ) {
-        let position = Position::new(self.keyring.generation(self.partition), sequence);
+        let position = Position::new(self.lives.generation(self.partition), sequence);
         for (line, client) in (0..).zip(logged) {
             // A client that left needs no answer.
             client

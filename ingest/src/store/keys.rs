@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use journal::{Ledgers, columns, ledgers};
+use journal::{Ledgers, ledgers};
 use schemas::{LedgerName, Partition};
 use sqlx::PgPool;
 
 use super::{Store, Unavailable};
+use crate::lives::Life;
 
 /// A key that is not revoked.
 #[derive(Debug, sqlx::FromRow)]
@@ -36,8 +37,7 @@ pub(crate) struct ListedKey {
 pub(crate) struct Loaded {
     pub(crate) ledgers: Ledgers,
     pub(crate) keys: Vec<ActiveKey>,
-    /// Generation of each partition's stream.
-    pub(crate) generations: BTreeMap<Partition, u16>,
+    pub(crate) lives: BTreeMap<Partition, Life>,
 }
 
 impl Store {
@@ -49,25 +49,16 @@ impl Store {
 }
 
 pub(crate) async fn load(pool: &PgPool) -> sqlx::Result<Loaded> {
-    let (ledgers, keys, generations) = futures::try_join!(
+    let (ledgers, keys, lives) = futures::try_join!(
         ledgers(pool),
         sqlx::query_as("SELECT id, hash, ledger, scope FROM keys WHERE revoked_at IS NULL")
             .fetch_all(pool),
-        sqlx::query_as("SELECT partition, generation FROM partitions").fetch_all(pool),
+        super::lives::lives(pool),
     )?;
-    let generation = |(partition, generation): (i16, i16)| {
-        Ok((
-            columns::partition(partition)?,
-            columns::generation(generation)?,
-        ))
-    };
     Ok(Loaded {
         ledgers,
         keys,
-        generations: generations
-            .into_iter()
-            .map(generation)
-            .collect::<sqlx::Result<_>>()?,
+        lives,
     })
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod certain;
 pub(crate) mod entries;
 pub(crate) mod journal;
 pub(crate) mod keys;
+pub(crate) mod lives;
 mod presence;
 pub(crate) mod transfers;
 

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod book;
+mod created_again;
 mod documentation;
 mod faults;
 mod grown;

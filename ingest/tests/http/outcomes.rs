@@ -167,6 +167,7 @@ async fn a_conflict_or_a_dead_letter_is_a_422() {
 
 #[tokio::test]
 async fn a_reply_about_another_transfer_is_not_believed() {
+    type Decide<'a> = &'a dyn Fn(&Value) -> Outcome;
     let another = |command: &Value| {
         Outcome::Decided(Transfer {
             id: TransferId::from_bytes([1; 16]),
@@ -180,7 +181,7 @@ async fn a_reply_about_another_transfer_is_not_believed() {
         })
     };
     let right = |command: &Value| Outcome::Decided(posted(command));
-    let forged: [(u64, &dyn Fn(&Value) -> Outcome); 3] = [(0, &another), (0, &reused), (1, &right)];
+    let forged: [(u64, Decide); 3] = [(0, &another), (0, &reused), (1, &right)];
     for (further, decide) in forged {
         let api = Api::start().await;
         let body = transfer_body("alice", "bob", "1").to_string();

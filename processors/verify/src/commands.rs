@@ -119,6 +119,7 @@ impl Differences {
         }
         self.field("currency", &order.currency, &found.currency);
         self.field("description", &order.description, &found.description);
+        // Versions before this one kept numbers a little beside those of the line.
         if !Metadata::is_repeat(order.metadata.as_ref(), found.metadata.as_ref()) {
             self.field("metadata", &order.metadata, &found.metadata);
         }

@@ -14,6 +14,12 @@ pub enum Error {
     Log(#[from] streams::Error),
     #[error("the log said nothing for {0:?} in the middle of a scan")]
     LogSilent(std::time::Duration),
+    #[error("making a temporary file for accounts")]
+    TemporaryFile(#[source] std::io::Error),
+    #[error("keeping accounts in a temporary file")]
+    Spill(#[source] Box<redb::Error>),
+    #[error("reading an account back from the temporary file: {0}")]
+    Spoiled(schemas::Invalid),
 }
 
 impl Error {

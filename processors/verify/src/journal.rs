@@ -14,7 +14,7 @@ use crate::Error;
 /// Commits read at once.
 const COMMITS_PAGE: u32 = 256;
 /// Rows read at once, unless one commit holds more.
-const ROWS_MAX: u32 = 4_000;
+pub(crate) const ROWS_MAX: u32 = 4_000;
 
 /// A stretch of positions: its commits, and the rows there, which need not belong together.
 pub(crate) struct Span {
@@ -74,7 +74,8 @@ impl<'a> Journal<'a> {
         let mut commits = self.take_commits();
         let mut last = commits.last().map_or(self.end, |commit| commit.position);
         let claimed = commits.iter().map(|commit| commit.commands).sum();
-        if let Some(cut) = self.too_many(last, claimed).await? {
+        if let Some(cut) = too_many(self.database, self.partition, (self.at, last), claimed).await?
+        {
             let gap_end = commits.first().map(|commit| before(commit.first_position));
             match gap_end {
                 None => last = cut,
@@ -125,19 +126,6 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// A position before `last` at which to stop, when there are far more rows than the commits claim.
-    async fn too_many(&self, last: Position, claimed: u32) -> Result<Option<Position>, Error> {
-        let cut: Option<i64> = sqlx::query_scalar(TOO_MANY)
-            .bind(partition_number(self.partition))
-            .bind(self.at.number())
-            .bind(last.number())
-            .bind(i64::from(claimed) + i64::from(ROWS_MAX))
-            .fetch_one(self.database)
-            .await
-            .map_err(Error::postgres("looking for rows outside of commits"))?;
-        Ok(cut.map(Position::from_number))
-    }
-
     async fn rows(&self, last: Position) -> Result<Result<Rows, String>, Error> {
         let stretch = Stretch::between(self.partition, after(self.at), last);
         let events = match events_in(self.database, stretch, None).await {
@@ -178,6 +166,24 @@ impl<'a> Journal<'a> {
             .collect::<Result<_, _>>()
             .map_err(failed)
     }
+}
+
+/// A position before `last` at which to stop, when there are far more rows behind `after` than the commits claim.
+pub(crate) async fn too_many(
+    database: &PgPool,
+    partition: Partition,
+    (after, last): (Position, Position),
+    claimed: u32,
+) -> Result<Option<Position>, Error> {
+    let cut: Option<i64> = sqlx::query_scalar(TOO_MANY)
+        .bind(partition_number(partition))
+        .bind(after.number())
+        .bind(last.number())
+        .bind(i64::from(claimed) + i64::from(ROWS_MAX))
+        .fetch_one(database)
+        .await
+        .map_err(Error::postgres("looking for rows outside of commits"))?;
+    Ok(cut.map(Position::from_number))
 }
 
 fn after(position: Position) -> Position {

@@ -5,6 +5,9 @@
 
 mod chain;
 mod commands;
+mod copies;
+mod dead_letters;
+mod decisions;
 mod error;
 mod events;
 mod journal;
@@ -20,6 +23,7 @@ use std::time::Duration;
 pub use error::Error;
 pub use report::{CheckResult, Report};
 
+use crate::decisions::Decisions;
 use crate::partition::Pass;
 use crate::report::Checks;
 use crate::snapshot::Snapshot;
@@ -37,6 +41,10 @@ pub struct Config {
     pub findings_max: usize,
     /// How long the log may be silent in the middle of a scan.
     pub log_wait: Duration,
+    /// How many bytes of accounts are kept in memory; the rest goes to a temporary file.
+    pub memory_bytes: usize,
+    /// Whether every command is decided again.
+    pub decide: bool,
 }
 
 impl Default for Config {
@@ -44,6 +52,8 @@ impl Default for Config {
         Self {
             findings_max: 10,
             log_wait: Duration::from_secs(30),
+            memory_bytes: 256 << 20,
+            decide: true,
         }
     }
 }
@@ -51,7 +61,7 @@ impl Default for Config {
 /// How far it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
-    /// `tables`, counted in queries, then `journal`, counted in commands.
+    /// `tables`, counted in queries, then `journal` and `decisions`, counted in commands.
     pub stage: &'static str,
     pub done: u64,
     pub total: u64,
@@ -72,8 +82,20 @@ pub async fn verify(
     let mut snapshot = Snapshot::open(&connections.database).await?;
     let bounds = snapshot.bounds().await?;
     let ledgers = snapshot.ledgers().await?;
+    let ages = snapshot.ages().await?;
     let total = snapshot.commands().await?;
     check_tables(&mut snapshot, &mut checks, progress).await?;
+    let last_serial = snapshot.last_serial().await?;
+    let book = if config.decide {
+        Some(
+            snapshot
+                .book(config.memory_bytes, &bounds, &mut checks.decisions)
+                .await?,
+        )
+    } else {
+        checks.decisions.skipped = true;
+        None
+    };
     // The journal is insert-only: up to the bounds it is the same with and without the snapshot.
     snapshot.close().await?;
     let stream = connections.log.identity().await?;
@@ -95,6 +117,29 @@ pub async fn verify(
             });
         })
         .await?;
+        dead_letters::check(pass, &ages, &mut checks.dead_letters).await?;
+    }
+    if let Some(book) = &book {
+        let decisions = Decisions {
+            connections,
+            config,
+            stream,
+            bounds: &bounds,
+            ledgers: &ledgers,
+            last_serial,
+            book,
+        };
+        let mut done = 0;
+        decisions
+            .check(&mut checks, &mut |commands| {
+                done += commands;
+                progress(Step {
+                    stage: "decisions",
+                    done,
+                    total,
+                });
+            })
+            .await?;
     }
     Ok(checks.into_report())
 }
@@ -110,6 +155,7 @@ async fn check_tables(
         (&mut checks.money, tables::MONEY),
         (&mut checks.accounts, tables::ACCOUNTS),
         (&mut checks.outcomes, tables::BEYOND),
+        (&mut checks.decisions, tables::ORDER),
     ];
     let total = queries
         .iter()

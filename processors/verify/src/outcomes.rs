@@ -92,8 +92,10 @@ impl<'a> Outcomes<'a> {
     }
 
     pub(crate) fn finish(self, check: &mut CheckResult) {
-        let applied = self.pass.bounds.applied;
-        if self.records.is_some() && applied > self.pass.bounds.adopted && !self.applied_seen {
+        let bounds = self.pass.bounds;
+        let applied = bounds.applied;
+        let gone = bounds.adopted.max(bounds.trimmed.commands);
+        if self.records.is_some() && applied > gone && !self.applied_seen {
             check.found(format!(
                 "partition {}: the record at the applied position {applied} is not on COMMANDS",
                 self.partition
@@ -130,7 +132,9 @@ impl<'a> Outcomes<'a> {
     }
 
     fn check_unrecorded(&self, event: &Event, check: &mut CheckResult) {
-        if self.records.is_some() && event.at.position > self.pass.bounds.adopted {
+        let bounds = self.pass.bounds;
+        let gone = bounds.adopted.max(bounds.trimmed.commands);
+        if self.records.is_some() && event.at.position > gone {
             check.found(format!(
                 "{}: {} without a command on the log",
                 event.at,

@@ -2,6 +2,8 @@
 //!
 //! Invariant: every finding is counted; the text of the first few is kept.
 
+use std::collections::BTreeMap;
+
 /// What `verify` found.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -23,10 +25,14 @@ pub struct CheckResult {
     /// How many of `unit` were looked at.
     pub checked: u64,
     pub unit: &'static str,
+    /// Whether it was left out.
+    pub skipped: bool,
     /// The first findings, each with its place, what was expected and what is there.
     pub findings: Vec<String>,
     /// All findings, those without text too.
     pub findings_total: u64,
+    /// What could not be decided again though nothing is wrong: what it is, and how often.
+    pub not_decidable: BTreeMap<&'static str, u64>,
     findings_max: usize,
 }
 
@@ -41,15 +47,21 @@ impl CheckResult {
             self.findings.push(finding);
         }
     }
+
+    pub(crate) fn not_decidable(&mut self, what: &'static str) {
+        *self.not_decidable.entry(what).or_default() += 1;
+    }
 }
 
-/// The five, in the order of the report.
+/// The seven, in the order of the report.
 pub(crate) struct Checks {
     pub(crate) money: CheckResult,
     pub(crate) outcomes: CheckResult,
     pub(crate) accounts: CheckResult,
     pub(crate) chain: CheckResult,
     pub(crate) events: CheckResult,
+    pub(crate) decisions: CheckResult,
+    pub(crate) dead_letters: CheckResult,
 }
 
 impl Checks {
@@ -59,8 +71,10 @@ impl Checks {
             holds,
             checked: 0,
             unit,
+            skipped: false,
             findings: Vec::new(),
             findings_total: 0,
+            not_decidable: BTreeMap::new(),
             findings_max,
         };
         Self {
@@ -89,6 +103,16 @@ impl Checks {
                 "event records",
                 "Every published commit stands on EVENTS exactly once, in order and byte for byte.",
             ),
+            decisions: check(
+                "decisions",
+                "commands",
+                "Every command, decided again from its line and the rows as they were, comes out the same, and every account is what follows from that.",
+            ),
+            dead_letters: check(
+                "dead_letters",
+                "dead letters",
+                "Every dead letter is undecidable still, and stands on DLQ.",
+            ),
         }
     }
 
@@ -100,6 +124,8 @@ impl Checks {
                 self.accounts,
                 self.chain,
                 self.events,
+                self.decisions,
+                self.dead_letters,
             ],
         }
     }

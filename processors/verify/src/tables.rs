@@ -12,6 +12,9 @@ pub(crate) const ACCOUNTS: &[&str] = &[BELOW_MINIMUM, POSTINGS];
 /// The journal against the applied positions.
 pub(crate) const BEYOND: &[&str] = &[BEYOND_APPLIED];
 
+/// The order of commits.
+pub(crate) const ORDER: &[&str] = &[SERIALS];
+
 const SUMS: &str = "
     SELECT format('ledger %s: its %s accounts sum to %s minor units, expected 0',
                   coalesce(l.name, s.ledger::text), s.currency, s.total)
@@ -96,3 +99,14 @@ const BEYOND_APPLIED: &str = "
             SELECT 'commits', partition, position, 0 FROM commits) j
       LEFT JOIN partitions p ON p.partition = j.partition
      WHERE j.position > coalesce(p.applied, 0) OR j.position < 1";
+
+/// Commits are numbered while they hold their partition's row, and what the first encoder did not write was numbered.
+const SERIALS: &str = "
+    SELECT format('commit %s of partition %s: ', c.position, c.partition)
+        || CASE WHEN c.serial IS NULL THEN 'it has no serial'
+                ELSE format('its serial is %s, expected more than %s of the commits before', c.serial, c.before) END
+      FROM (SELECT partition, position, encoder, serial,
+                   max(serial) OVER (PARTITION BY partition ORDER BY position
+                                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+              FROM commits) c
+     WHERE (c.serial IS NULL AND (c.encoder > 1 OR c.before IS NOT NULL)) OR c.serial <= c.before";

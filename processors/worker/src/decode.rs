@@ -20,45 +20,45 @@ const RECORD_SLACK_BYTES: usize = 4 << 10;
 
 /// What a line of a record is.
 #[derive(Debug, Clone)]
-pub(crate) enum Line {
+pub enum Line {
     Command(Box<Item>, Bytes),
     Dead(DeadLetter),
 }
 
 /// One record, decoded.
 #[derive(Debug, Clone)]
-pub(crate) struct Decoded {
-    pub(crate) position: Position,
-    pub(crate) stored_at: Timestamp,
+pub struct Decoded {
+    pub position: Position,
+    pub stored_at: Timestamp,
     /// The header block.
-    pub(crate) headers: Bytes,
-    pub(crate) lines: Vec<Line>,
+    pub headers: Bytes,
+    pub lines: Vec<Line>,
     /// Where to send the outcomes, and under which record id.
-    pub(crate) reply: Option<(ReplyTo, String)>,
+    pub reply: Option<(ReplyTo, String)>,
     /// Upper bound of the events that follow, in bytes.
-    pub(crate) event_bytes_max: usize,
+    pub event_bytes_max: usize,
     /// A ledger or unit that is not known; it may have been created since the ledgers were loaded.
-    pub(crate) unknown_ledger: bool,
+    pub unknown_ledger: bool,
 }
 
 /// What decoding depends on beside the record.
 #[derive(Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) partition: Partition,
-    pub(crate) partitions: u16,
-    pub(crate) generation: u16,
-    pub(crate) commands_max: usize,
-    pub(crate) payload_bytes_max: usize,
+pub struct Limits {
+    pub partition: Partition,
+    pub partitions: u16,
+    pub generation: u16,
+    pub commands_max: usize,
+    pub payload_bytes_max: usize,
 }
 
 impl Limits {
     /// Most event bytes that one commit may lead to.
-    pub(crate) fn event_bytes_max(&self) -> usize {
+    pub fn event_bytes_max(&self) -> usize {
         self.payload_bytes_max.saturating_sub(RECORD_SLACK_BYTES)
     }
 }
 
-pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Decoded {
+pub fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Decoded {
     let position = Position::new(limits.generation, record.sequence);
     let mut decoded = Decoded {
         position,
@@ -101,8 +101,9 @@ pub(crate) fn decode(record: &Record, limits: &Limits, ledgers: &Ledgers) -> Dec
             at,
             "record_too_long",
             &format!(
-                "the events of this record could take {} bytes, more than the log takes at once",
-                decoded.event_bytes_max
+                "the events of this record could take {} bytes, at most {} fit the log at once",
+                decoded.event_bytes_max,
+                limits.event_bytes_max()
             ),
         );
         decoded.event_bytes_max = DEAD_EVENT_BYTES_MAX;

@@ -11,7 +11,7 @@ mod assign;
 mod commit;
 mod config;
 mod dead_letters;
-mod decode;
+pub mod decode;
 mod error;
 mod failpoint;
 mod hold;

@@ -1,5 +1,6 @@
 //! Copies of yesterday: a log or a database that was restored must never make us skip or decide twice.
 
+use crate::http::{Answer, Client};
 use crate::process::{eventually, run, run_ok};
 use crate::system::System;
 
@@ -17,6 +18,13 @@ async fn stopped(system: &System) -> (u64, String) {
         ))
     })
     .await
+}
+
+/// Asks where a 202 said.
+async fn is_pending(client: &mut Client, accepted: &Answer) {
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+    let found = client.get(accepted.header("location").unwrap()).await;
+    assert_eq!(found.expect(202)["status"], "pending");
 }
 
 #[tokio::test]
@@ -39,15 +47,13 @@ async fn a_stream_that_was_created_again_stops_the_partitions_until_it_is_adopte
     system.start_ingest("127.0.0.1:0").await;
     system.start_processor(&[]).await;
     let mut client = system.client();
-    client
-        .transfer("new", "a", "b", "1.00", false)
-        .await
-        .expect(202);
+    let accepted = client.transfer("new", "a", "b", "1.00", false).await;
     let (_, why) = stopped(&system).await;
     assert!(
         why.contains("COMMANDS was created at") && why.contains("adopt-stream"),
         "{why}"
     );
+    is_pending(&mut client, &accepted).await;
 
     let partitions = system.partitions().await.as_array().unwrap().len();
     for partition in 0..partitions {
@@ -65,14 +71,20 @@ async fn a_stream_that_was_created_again_stops_the_partitions_until_it_is_adopte
             "--database",
             &system.database_url,
         ];
-        run_ok(&adopt).await;
+        eventually("the partition is stopped and adopted", async || {
+            run(&adopt).await.status.success().then_some(())
+        })
+        .await;
         assert!(
             !run(&adopt).await.status.success(),
             "there is nothing to adopt twice"
         );
     }
+    let location = accepted.header("location").unwrap();
     eventually("the new transfer is applied", async || {
-        (client.get("/v1/transfers/by-key/new").await.status == 200).then_some(())
+        let found = client.get(location).await;
+        assert!([200, 202].contains(&found.status), "{found:?}");
+        (found.status == 200).then_some(())
     })
     .await;
     assert_eq!(client.balance("a").await, "999.00");
@@ -108,15 +120,12 @@ async fn an_older_copy_of_the_log_stops_the_partition() {
     copy_dir(&copy, &files);
     system.nats.restart().await.unwrap();
     // A new record takes the place of the lost one.
-    eventually("the log takes transfers again", async || {
-        (client
-            .transfer("instead", "a", "b", "2.00", false)
-            .await
-            .status
-            == 202)
-            .then_some(())
+    let accepted = eventually("the log takes transfers again", async || {
+        let answer = client.transfer("instead", "a", "b", "2.00", false).await;
+        (answer.status == 202).then_some(answer)
     })
     .await;
+    is_pending(&mut client, &accepted).await;
     system.start_processor(&[]).await;
     let (partition, why) = stopped(&system).await;
     assert!(
@@ -124,6 +133,7 @@ async fn an_older_copy_of_the_log_stops_the_partition() {
         "{why}"
     );
     assert_eq!(client.get("/v1/transfers/by-key/instead").await.status, 404);
+    is_pending(&mut client, &accepted).await;
 
     // The way out that the message names.
     let nats = system.nats.url();

@@ -14,14 +14,13 @@ pub(crate) struct Events {
     /// With their sequences.
     pub(crate) stored: Vec<(u64, EventRecord)>,
     last_sequence: u64,
-    recent: BTreeMap<[u8; 32], (u64, Instant)>,
     /// With sequences of DLQ from 1.
     pub(crate) dead_letters: Vec<DeadLetterRecord>,
     recent_dead: BTreeMap<LinePosition, (u64, Instant)>,
     pub(crate) replies: Vec<(String, Reply)>,
 }
 
-/// How a publication ended.
+/// How the copying of a dead letter ended.
 pub(crate) enum Stored {
     New(u64),
     /// Its id was there already.
@@ -46,21 +45,14 @@ impl Events {
         &mut self,
         record: &EventRecord,
         after: u64,
-    ) -> Result<Stored, PublishError> {
-        self.recent
-            .retain(|_, (_, since)| since.elapsed() < DUPLICATE_WINDOW);
-        if let Some((sequence, _)) = self.recent.get(&record.hash) {
-            return Ok(Stored::Duplicate(*sequence));
-        }
+    ) -> Result<u64, PublishError> {
         let last = self.last(record.partition).map_or(0, |last| last.sequence);
         if last != after {
             return Err(PublishError::WrongLast);
         }
         self.last_sequence += 1;
         self.stored.push((self.last_sequence, record.clone()));
-        self.recent
-            .insert(record.hash, (self.last_sequence, Instant::now()));
-        Ok(Stored::New(self.last_sequence))
+        Ok(self.last_sequence)
     }
 
     pub(crate) fn copied(&self, partition: Partition) -> Copied {
@@ -92,9 +84,8 @@ impl Events {
         Ok(Stored::New(sequence))
     }
 
-    /// An operator purges EVENTS; ids are forgotten with the records.
+    /// An operator purges EVENTS.
     pub(crate) fn empty(&mut self) {
         self.stored.clear();
-        self.recent.clear();
     }
 }

@@ -78,7 +78,7 @@ fn everything_happened(seen: &Seen) {
         "consumers found deleted",
         "publications to a full EVENTS",
         "publications behind another record",
-        "second copies of a commit recognised",
+        "second copies of a commit refused",
         "second copies of a dead letter recognised",
         "publications to a full DLQ",
         "purges of EVENTS",
