@@ -109,6 +109,9 @@ async fn adopt(servers: &Servers, partition: Partition, why: &str) -> anyhow::Re
         applied.sequence(),
         applied.generation()
     );
+    println!(
+        "what stands behind it is decided: transfers that were decided before are recognised by their keys, changes of accounts are made again"
+    );
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,9 +1,10 @@
 //! Going on with another stream, or with an older copy of the one that was.
 //!
 //! Invariant: nothing on the new stream is skipped but what Postgres shows to be decided at the same place, by its
-//! contents: clocks of servers are not asked. What is decided again is recognised by its key.
+//! contents: clocks of servers are not asked. Of what is decided again only transfers are recognised, by their keys;
+//! so a stream that was left is gone on with where it was left, and a partition at work is not taken from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use journal::{Ledgers, Stretch, columns, partition_number};
@@ -29,7 +30,7 @@ struct Before {
 }
 
 /// Where the partition goes on: behind this record. Sequence 0: at the beginning.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Cut {
     sequence: u64,
     stored_at: Timestamp,
@@ -42,8 +43,8 @@ struct Cut {
 /// Processors may run: the row is locked only to be changed.
 ///
 /// # Errors
-/// `Stopped` when the partition is unknown or its stream is the one that it knows, and when a processor moved it
-/// meanwhile.
+/// `Stopped` when the partition is unknown or at work, when its stream is the one that it knows, and when a processor
+/// moved it meanwhile.
 pub async fn adopt_stream(
     database: &PgPool,
     log: &streams::Log,
@@ -51,6 +52,11 @@ pub async fn adopt_stream(
     why: &str,
 ) -> Result<Position, Error> {
     let before = read(database, partition, "").await?;
+    if let Some(owner) = at_work(database, partition).await? {
+        return Err(Error::Stopped(format!(
+            "partition {partition} is at work in the process {owner}, which finds its stream as it was; if this is the wrong nats-server, name the right one, otherwise try again once the partition is stopped"
+        )));
+    }
     let created = log.identity().await?.created;
     let known = before.stream_created == Some(created.nanoseconds());
     let sequence = before.applied.sequence();
@@ -60,7 +66,8 @@ pub async fn adopt_stream(
             "partition {partition} knows this stream already; there is nothing to adopt"
         )));
     }
-    let cut = last_known(database, log, partition, &before).await?;
+    let stood = stood(database, partition, created, &before).await?;
+    let cut = last_known(database, log, partition, &stood).await?;
     if log.identity().await?.created != created {
         return Err(Error::Stopped(
             "the stream COMMANDS was created again meanwhile".to_owned(),
@@ -103,6 +110,41 @@ async fn read(
         applied: Position::from_number(row.try_get("applied").map_err(failed)?),
         applied_at,
     })
+}
+
+/// Who works the partition; `None` while nobody holds it or its owner found that it cannot go on.
+async fn at_work(database: &PgPool, partition: Partition) -> Result<Option<String>, Error> {
+    sqlx::query_scalar(
+        "SELECT owner
+           FROM partitions
+          WHERE partition = $1
+            AND owner IS NOT NULL
+            AND stopped IS NULL
+            AND lease_until > clock_timestamp()",
+    )
+    .bind(partition_number(partition))
+    .fetch_optional(database)
+    .await
+    .map_err(failed)
+}
+
+/// Where the partition stood in each generation that this stream may have been: now, and when it was left before.
+async fn stood(
+    database: &PgPool,
+    partition: Partition,
+    created: Timestamp,
+    before: &Before,
+) -> Result<Vec<Position>, Error> {
+    let left: Vec<i64> = sqlx::query_scalar(
+        "SELECT old_applied FROM adoptions WHERE partition = $1 AND old_stream_created = $2",
+    )
+    .bind(partition_number(partition))
+    .bind(created.nanoseconds())
+    .fetch_all(database)
+    .await
+    .map_err(failed)?;
+    let left = left.into_iter().map(Position::from_number);
+    Ok(left.chain([before.applied]).collect())
 }
 
 async fn change(
@@ -159,16 +201,17 @@ async fn last_known(
     database: &PgPool,
     log: &streams::Log,
     partition: Partition,
-    before: &Before,
+    stood: &[Position],
 ) -> Result<Cut, Error> {
     let ledgers = journal::ledgers(database).await.map_err(failed)?;
     let rows = Rows {
         database,
         ledgers: &ledgers,
         partition,
-        generation: before.applied.generation(),
+        generations: stood.iter().map(|at| at.generation()).collect(),
     };
-    let (mut last, mut window) = (before.applied.sequence(), WINDOW_MIN);
+    let last = stood.iter().map(|at| at.sequence()).max();
+    let (mut last, mut window) = (last.unwrap_or_default(), WINDOW_MIN);
     while last > 0 {
         let first = last.saturating_sub(window);
         if let Some(cut) = rows.last_in(log, first, last).await? {
@@ -183,7 +226,8 @@ struct Rows<'a> {
     database: &'a PgPool,
     ledgers: &'a Ledgers,
     partition: Partition,
-    generation: u16,
+    /// In which these records may have been decided.
+    generations: BTreeSet<u16>,
 }
 
 impl Rows<'_> {
@@ -213,10 +257,23 @@ impl Rows<'_> {
     }
 
     async fn last_of(&self, records: &[Scanned]) -> Result<Option<Cut>, Error> {
+        let mut last = None;
+        for generation in &self.generations {
+            let found = self.last_of_generation(*generation, records).await?;
+            last = last.max(found);
+        }
+        Ok(last)
+    }
+
+    async fn last_of_generation(
+        &self,
+        generation: u16,
+        records: &[Scanned],
+    ) -> Result<Option<Cut>, Error> {
         let (Some(first), Some(last)) = (records.first(), records.last()) else {
             return Ok(None);
         };
-        let position = |record: &Scanned| Position::new(self.generation, record.sequence);
+        let position = |record: &Scanned| Position::new(generation, record.sequence);
         let stretch = Stretch::between(self.partition, position(first), position(last));
         let events = journal::events_in(self.database, stretch, None);
         let mut at: BTreeMap<Position, Vec<Event>> = BTreeMap::new();

@@ -6,7 +6,7 @@ use schemas::{Partition, Position};
 use worker::Config;
 use worker::operate::adopt_stream;
 
-use super::bed::{Servers, open, transfer, until};
+use super::bed::{LEDGER, Servers, open, transfer, until};
 
 #[tokio::test]
 async fn an_older_copy_is_cut_by_its_contents_while_processors_run() {
@@ -64,6 +64,50 @@ async fn an_older_copy_is_cut_by_its_contents_while_processors_run() {
     role.stop().await;
     let balance = "SELECT balance FROM accounts WHERE id = 'alice'";
     assert_eq!(servers.number(balance).await, 4);
+}
+
+#[tokio::test]
+async fn a_stream_that_was_left_goes_on_where_it_was_left() {
+    let servers = Servers::start(1).await;
+    let role = servers.process(Config::default());
+    let close = format!(r#"{{"command":"close_account","ledger":"{LEDGER}","id":"alice"}}"#);
+    let opened = [open("world", true), open("alice", false)];
+    servers.append(0, &opened).await;
+    servers
+        .append(0, &[transfer("in", "world", "alice", 5)])
+        .await;
+    servers.append(0, &[close]).await;
+    servers
+        .append(0, &[transfer("out", "alice", "world", 5)])
+        .await;
+    servers.applied(&[(0, 4)]).await;
+
+    let other = stack::testing::nats().await;
+    let connection = streams::connect(&other.url(), "another").await.unwrap();
+    let settings = streams::Settings {
+        partitions: 1,
+        ..streams::Settings::default()
+    };
+    let log = streams::Log::create(connection, &settings).await.unwrap();
+    let adopt = async |log: &streams::Log, why: &str| {
+        adopt_stream(&servers.admin, log, Partition(0), why).await
+    };
+    let refused = adopt(&log, "the wrong server").await.unwrap_err();
+    assert!(refused.to_string().contains("is at work"), "{refused}");
+    role.stop().await;
+    let applied = adopt(&log, "the wrong server").await.unwrap();
+    assert_eq!(applied, Position::new(1, 0));
+    let applied = adopt(&servers.log, "the right one").await.unwrap();
+    assert_eq!(applied, Position::new(2, 4));
+
+    // An account that was refused its closing is not closed by it now.
+    let role = servers.process(Config::default());
+    servers
+        .append(0, &[transfer("later", "world", "alice", 1)])
+        .await;
+    let later = "SELECT count(*) FROM transfers WHERE idempotency_key = 'later' AND reason IS NULL";
+    until(async || servers.number(later).await == 1).await;
+    role.stop().await;
 }
 
 #[tokio::test]

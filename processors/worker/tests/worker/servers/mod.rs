@@ -11,7 +11,6 @@ mod plans;
 mod poison;
 mod provenance;
 mod publish;
-mod source;
 mod unreachable;
 
 pub(crate) use bed::{LEDGER, Servers};
