@@ -36,7 +36,7 @@ pub(crate) async fn process<S: Store, L: Log>(
     let event_after = session.event_after;
     let buried = Notify::new();
     let mut copier = Copier::new(processor, lease, session.row.dlq_published);
-    let mut publisher = Publisher::new(processor, lease);
+    let mut outbox = Publisher::new(processor, lease);
     let applier =
         Applier::new(processor, session, findings, commits, (&published, &buried)).await?;
     tokio::select! {
@@ -44,7 +44,7 @@ pub(crate) async fn process<S: Store, L: Log>(
         ended = async {
             tokio::try_join!(
                 applier.run(released),
-                publisher.run(unpublished, event_after, &published)
+                outbox.run(unpublished, event_after, &published)
             )
         } => ended.map(drop)?,
         () = copier.run(&buried) => unreachable!("copying goes on until it is dropped"),
