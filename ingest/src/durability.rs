@@ -11,8 +11,8 @@ use crate::{Config, Error};
 
 /// How often a connection that is not known is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// How often one that is known is asked about again: a replica may have been started anew.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// How often one that is known is asked about again: a replica may have been started anew, and is believed until then.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a 202 says.
 pub(crate) struct Found {

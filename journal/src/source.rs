@@ -4,18 +4,27 @@
 //! that EVENTS no longer holds is made again from Postgres; a record that Postgres does not know, or that is not the
 //! commit it says it is, ends it.
 
+mod error;
+mod rows;
+
 use std::time::Duration;
 
 use schemas::{Partition, Position};
 use sqlx::PgPool;
-use streams::{EventRecord, Log, Scan, Scanned};
+use streams::{EventRecord, Follow, Log, Scanned};
 
-use crate::{Broken, CommitRow, Stretch, commit_at, commits_after, events_in, link, rebuild};
+pub use error::SourceError;
+
+use self::error::Failed;
+use self::rows::{Journal, Rows};
+use crate::link;
 
 /// How long EVENTS may be quiet before Postgres is asked whether it lacks something.
 const QUIET_MAX: Duration = Duration::from_secs(1);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+const OTHER_COMMIT: &str = "Postgres has another commit at its position, or none";
 
 /// A place behind a commit; by default the one before all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,54 +34,23 @@ pub struct Link {
     pub hash: [u8; 32],
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// A record is not what a processor published.
-    #[error("record {sequence} of EVENTS, partition {partition}: {why}")]
-    Forged {
-        partition: Partition,
-        sequence: u64,
-        why: String,
-    },
-    /// The commits in Postgres do not go on from here.
-    #[error(
-        "commit {position} of partition {partition} does not follow the commit {after} that was read before"
-    )]
-    OtherHistory {
-        partition: Partition,
-        position: Position,
-        after: Position,
-    },
-    #[error(transparent)]
-    Broken(#[from] Broken),
-}
-
-/// Why the next commit is not here yet: tried again, or for ever.
-enum Failed {
-    Away(Box<dyn std::error::Error + Send + Sync>),
-    Ended(SourceError),
-}
-
-impl From<SourceError> for Failed {
-    fn from(error: SourceError) -> Self {
-        Self::Ended(error)
-    }
-}
-
-fn away(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failed {
-    Failed::Away(error.into())
-}
-
 /// Reads a partition's commits, one after another.
 pub struct Source {
     log: Log,
-    database: PgPool,
-    partition: Partition,
+    journal: Journal,
     at: Link,
-    /// EVENTS behind `at`; opened when it is needed.
-    scan: Option<Scan>,
-    /// A record that stands behind commits which EVENTS no longer holds.
-    ahead: Option<Scanned>,
+    reading: Reading,
+}
+
+/// Where the next commit is read.
+enum Reading {
+    /// On EVENTS behind `at`, once that is opened.
+    Closed,
+    Events(Follow),
+    /// In Postgres, which has commits that EVENTS lacks; then on EVENTS again.
+    Rows(Rows),
+    /// Nowhere.
+    Ended(SourceError),
 }
 
 impl Source {
@@ -80,11 +58,12 @@ impl Source {
     pub fn new(log: Log, database: PgPool, partition: Partition, after: Link) -> Self {
         Self {
             log,
-            database,
-            partition,
+            journal: Journal {
+                database,
+                partition,
+            },
             at: after,
-            scan: None,
-            ahead: None,
+            reading: Reading::Closed,
         }
     }
 
@@ -97,7 +76,7 @@ impl Source {
     /// ready.
     ///
     /// # Errors
-    /// When what is there cannot follow; asked again, it says so again.
+    /// When there is none that can follow; asked again, it says so again.
     pub async fn next(&mut self) -> Result<EventRecord, SourceError> {
         let mut pause = PAUSE_MIN;
         loop {
@@ -109,11 +88,15 @@ impl Source {
                     };
                     return Ok(record);
                 }
-                Ok(None) => pause = PAUSE_MIN,
-                Err(Failed::Ended(error)) => return Err(error),
-                Err(Failed::Away(error)) => {
-                    tracing::warn!(partition = %self.partition, after = %self.at.position, %error, "commits cannot be read; trying again");
-                    self.scan = None;
+                Ok(None) => {}
+                Err(Failed::Ended(error)) => {
+                    self.reading = Reading::Ended(error.clone());
+                    return Err(error);
+                }
+                Err(Failed::Away { doing, source }) => {
+                    let error = source.as_ref();
+                    tracing::warn!(doing, error, "commits cannot be read; trying again");
+                    self.reading = Reading::Closed;
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
@@ -121,53 +104,68 @@ impl Source {
         }
     }
 
-    /// Looks once; `None` when there was nothing new.
+    /// Looks once; `None` when it is to look again.
     async fn step(&mut self) -> Result<Option<EventRecord>, Failed> {
-        if self.ahead.is_none() {
-            self.ahead = self.on_events().await?;
+        match &mut self.reading {
+            Reading::Closed => {
+                self.reading = Reading::Events(self.follow().await?);
+                Ok(None)
+            }
+            Reading::Events(follow) => match follow.next(QUIET_MAX).await {
+                Ok(Some(scanned)) => self.on_events(&scanned).await,
+                Ok(None) => self.on_quiet().await,
+                Err(error) => Err(self.log_failed(error)),
+            },
+            Reading::Rows(rows) => {
+                let record = rows.next(&self.journal, self.at).await?;
+                if record.is_none() {
+                    self.reading = Reading::Closed;
+                }
+                Ok(record)
+            }
+            Reading::Ended(error) => Err(error.clone().into()),
         }
-        let Some(scanned) = &self.ahead else {
-            return self.unseen().await;
-        };
+    }
+
+    async fn follow(&self) -> Result<Follow, Failed> {
+        self.log
+            .follow_events(self.journal.partition, self.at.position)
+            .await
+            .map_err(|error| self.log_failed(error))
+    }
+
+    /// The next record on EVENTS.
+    async fn on_events(&mut self, scanned: &Scanned) -> Result<Option<EventRecord>, Failed> {
         let record = self.read(scanned)?;
-        if record.previous_hash == self.at.hash && record.position > self.at.position {
-            self.ahead = None;
+        let is_new = record.position > self.at.position;
+        if is_new && record.previous_hash == self.at.hash {
             return Ok(Some(record));
         }
-        let sequence = scanned.sequence;
-        if record.position > self.at.position {
-            return self.before(sequence, &record).await.map(Some);
+        // Whatever becomes of this look: the next one finds what is behind `at`.
+        self.reading = Reading::Closed;
+        if is_new {
+            self.before(scanned.sequence, &record).await?;
+        } else {
+            self.again(scanned.sequence, &record).await?;
         }
-        // Published again after EVENTS was emptied, while Postgres served it.
-        let known = commit_at(&self.database, self.partition, record.position).await;
-        let known = known.map_err(away)?.map(|commit| commit.hash);
-        if known != Some(record.hash) {
-            let why = "Postgres has another commit at its position, or none";
-            return Err(self.forged(sequence, why).into());
-        }
-        if record.position == self.at.position && record.hash != self.at.hash {
-            return Err(self.other_history(record.position).into());
-        }
-        self.ahead = None;
         Ok(None)
     }
 
-    /// The next record on EVENTS; `None` when it stayed quiet.
-    async fn on_events(&mut self) -> Result<Option<Scanned>, Failed> {
-        if self.scan.is_none() {
-            let follow = self.log.follow_events(self.partition, self.at.position);
-            self.scan = Some(follow.await.map_err(away)?);
+    /// Nothing comes on EVENTS; perhaps it was emptied.
+    async fn on_quiet(&mut self) -> Result<Option<EventRecord>, Failed> {
+        let published = self.journal.published().await?;
+        if published > self.at.position {
+            let commits = self.journal.commits(self.at.position).await?;
+            if let Some(rows) = Rows::up_to(published, commits) {
+                self.reading = Reading::Rows(rows);
+            }
         }
-        let scan = self.scan.as_mut().expect("it was opened");
-        match tokio::time::timeout(QUIET_MAX, scan.next()).await {
-            Ok(scanned) => scanned.map_err(away),
-            Err(_) => Ok(None),
-        }
+        Ok(None)
     }
 
     /// A record whose bytes are those that its headers name.
     fn read(&self, scanned: &Scanned) -> Result<EventRecord, SourceError> {
-        let Some(record) = scanned.event_record(self.partition) else {
+        let Some(record) = scanned.event_record(self.journal.partition) else {
             return Err(self.forged(scanned.sequence, "it lacks the headers of a commit"));
         };
         if link(&record.previous_hash, &record.body) != record.hash {
@@ -179,74 +177,49 @@ impl Source {
         Ok(record)
     }
 
-    /// The next commit, which EVENTS no longer holds before the record that it holds.
-    async fn before(&self, sequence: u64, record: &EventRecord) -> Result<EventRecord, Failed> {
-        let Some(commit) = self.next_commit().await? else {
+    /// Goes on with the commits that EVENTS no longer holds before a record.
+    async fn before(&mut self, sequence: u64, record: &EventRecord) -> Result<(), Failed> {
+        let commits = self.journal.commits(self.at.position).await?;
+        let Some(next) = commits.front().copied() else {
             return Err(self.forged(sequence, "Postgres has no such commit").into());
         };
-        if commit.position < record.position {
-            return self.rebuilt(&commit).await;
+        let up_to = Position::from_number(record.position.number() - 1);
+        if let Some(rows) = Rows::up_to(up_to, commits) {
+            self.reading = Reading::Rows(rows);
+            return Ok(());
         }
-        if commit.position == record.position && commit.hash == record.hash {
+        if next.position == record.position && next.hash == record.hash {
             return Err(self.other_history(record.position).into());
         }
-        let why = "Postgres has another commit at its position, or none";
-        Err(self.forged(sequence, why).into())
+        Err(self.forged(sequence, OTHER_COMMIT).into())
     }
 
-    /// The next commit that was published and is not on EVENTS.
-    async fn unseen(&self) -> Result<Option<EventRecord>, Failed> {
-        let at = self.at.position;
-        let published = self.published().await?;
-        if published <= at {
-            return Ok(None);
+    /// Passes over a record that was published again after EVENTS was emptied, while Postgres served it.
+    async fn again(&self, sequence: u64, record: &EventRecord) -> Result<(), Failed> {
+        if self.journal.hash_at(record.position).await? != Some(record.hash) {
+            return Err(self.forged(sequence, OTHER_COMMIT).into());
         }
-        match self.next_commit().await? {
-            Some(commit) if commit.position <= published => self.rebuilt(&commit).await.map(Some),
-            _ => Ok(None),
+        if record.position == self.at.position && record.hash != self.at.hash {
+            return Err(self.other_history(record.position).into());
         }
+        Ok(())
     }
 
-    async fn next_commit(&self) -> Result<Option<CommitRow>, Failed> {
-        let next = commits_after(&self.database, self.partition, self.at.position, 1).await;
-        Ok(next.map_err(away)?.into_iter().next())
-    }
-
-    async fn rebuilt(&self, commit: &CommitRow) -> Result<EventRecord, Failed> {
-        if commit.previous_hash != self.at.hash {
-            return Err(self.other_history(commit.position).into());
-        }
-        let stretch = Stretch::of(self.partition, commit);
-        let events = events_in(&self.database, stretch, None)
-            .await
-            .map_err(away)?;
-        rebuild(self.partition, commit, &events)
-            .map_err(|broken| Failed::Ended(SourceError::Broken(broken)))
-    }
-
-    /// What a processor has seen on EVENTS.
-    async fn published(&self) -> Result<Position, Failed> {
-        let published = sqlx::query_scalar("SELECT published FROM partitions WHERE partition = $1")
-            .bind(crate::partition_number(self.partition))
-            .fetch_optional(&self.database)
-            .await
-            .map_err(away)?;
-        Ok(Position::from_number(published.unwrap_or_default()))
+    fn log_failed(&self, error: streams::Error) -> Failed {
+        let (partition, after) = (self.journal.partition, self.at.position);
+        let doing = format!("following EVENTS of partition {partition} behind {after}");
+        Failed::log(doing, error)
     }
 
     fn other_history(&self, position: Position) -> SourceError {
-        SourceError::OtherHistory {
-            partition: self.partition,
-            position,
-            after: self.at.position,
-        }
+        SourceError::other_history(self.journal.partition, position, self.at)
     }
 
-    fn forged(&self, sequence: u64, why: &str) -> SourceError {
+    fn forged(&self, sequence: u64, why: &'static str) -> SourceError {
         SourceError::Forged {
-            partition: self.partition,
+            partition: self.journal.partition,
             sequence,
-            why: why.to_owned(),
+            why,
         }
     }
 }

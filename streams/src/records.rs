@@ -5,17 +5,20 @@
 //! themselves until one is sound again, so that no record stands in the way of those behind it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use async_nats::Subject;
 use async_nats::jetstream::Message;
+use async_nats::jetstream::consumer::AckPolicy;
 use async_nats::jetstream::consumer::pull::Config;
 use futures::FutureExt;
+use tokio::time::timeout;
 
 use crate::error::Source;
 use crate::fetch::{Raw, Wanted};
 use crate::identity::timestamp;
 use crate::log::{context, get_stream_no_info};
-use crate::pull::{Broken, Pull};
+use crate::pull::{Broken, INACTIVE_MAX, Pull};
 use crate::{Error, Log, headers};
 
 /// How often the connection may break at one record before that is fetched by itself.
@@ -70,6 +73,18 @@ pub(crate) enum Interrupted {
     Lost(Source),
 }
 
+/// A consumer whose place only its reader knows; the server forgets it soon after.
+pub(crate) fn unnamed(description: &str) -> Config {
+    Config {
+        description: Some(description.to_owned()),
+        ack_policy: AckPolicy::None,
+        inactive_threshold: INACTIVE_MAX,
+        memory_storage: true,
+        num_replicas: 1,
+        ..Config::default()
+    }
+}
+
 impl Records {
     /// The records of `subject` after a sequence. `config` says how, all but where to begin.
     pub(crate) fn new(
@@ -97,6 +112,22 @@ impl Records {
     /// As [`Interrupted`] says.
     pub(crate) async fn next(&mut self) -> Result<Taken, Interrupted> {
         loop {
+            if let Some(taken) = self.next_within(Duration::MAX).await? {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// As [`Records::next`]; `None` when a consumer that is open brought nothing for this long. Opening one is not cut
+    /// short.
+    ///
+    /// # Errors
+    /// As [`Interrupted`] says.
+    pub(crate) async fn next_within(
+        &mut self,
+        quiet: Duration,
+    ) -> Result<Option<Taken>, Interrupted> {
+        loop {
             let taken = match &mut self.way {
                 Way::Closed => {
                     // Opening is rare and large.
@@ -105,10 +136,10 @@ impl Records {
                         .map_err(|error| Interrupted::Lost(error.into()))?;
                     continue;
                 }
-                Way::Consumer(open) => {
-                    let message = open.pull.next().await;
-                    self.take(message)?
-                }
+                Way::Consumer(open) => match timeout(quiet, open.pull.next()).await {
+                    Ok(message) => self.take(message)?,
+                    Err(_) => return Ok(None),
+                },
                 Way::Fetched(fetched) => {
                     if fetched.is_empty() {
                         let fetched = self.fetch().await;
@@ -117,7 +148,7 @@ impl Records {
                     self.pop()
                 }
             };
-            if let Some(taken) = taken {
+            if taken.is_some() {
                 return Ok(taken);
             }
         }
@@ -143,12 +174,6 @@ impl Records {
     /// # Errors
     /// When the server does not answer or the stream is missing.
     pub(crate) async fn open(&mut self) -> Result<(), Error> {
-        let failed = |source: Source| {
-            Error::unavailable(
-                format!("reading {} of {}", self.subject, self.stream),
-                source,
-            )
-        };
         let mut config = self.config.clone();
         config.filter_subject.clone_from(&self.subject);
         config.deliver_policy = async_nats::jetstream::consumer::DeliverPolicy::ByStartSequence {
@@ -159,6 +184,7 @@ impl Records {
             config.name = config.name.map(|name| format!("{name}-{}", self.opened));
         }
         self.opened += 1;
+        let failed = |source: Source| self.unavailable(Interrupted::Lost(source));
         let apart = self.log.connection.apart().await.map_err(failed)?;
         let context = context(apart.client.clone());
         let stream = get_stream_no_info(&context, self.stream).await?;
@@ -169,6 +195,14 @@ impl Records {
         let pull = Pull::new(apart, context, consumer).await.map_err(failed)?;
         self.way = Way::Consumer(Box::new(Open { pull, next: 1 }));
         Ok(())
+    }
+
+    pub(crate) fn unavailable(&self, interrupted: Interrupted) -> Error {
+        let doing = format!("reading {} of {}", self.subject, self.stream);
+        match interrupted {
+            Interrupted::Gap => Error::unavailable(doing, "records were lost on the way"),
+            Interrupted::Lost(source) => Error::unavailable(doing, source),
+        }
     }
 
     /// `None` when the record has to be read in another way.

@@ -5,15 +5,12 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::consumer::AckPolicy;
-use async_nats::jetstream::consumer::pull::Config;
 use bytes::Bytes;
 use schemas::{Partition, Position, Timestamp};
 
 use crate::events::{EventRecord, committed_at, event_record, hash_of, position_of};
 use crate::fetch::{Raw, Wanted};
-use crate::pull::INACTIVE_MAX;
-use crate::records::{Interrupted, Records};
+use crate::records::{Records, unnamed};
 use crate::streams::{COMMANDS, EVENTS, command_subject, event_subject};
 use crate::{Error, Log, Record};
 
@@ -81,8 +78,6 @@ impl Scanned {
 
 /// The records of one subject, in order. A lost connection is taken up again at the same place.
 pub struct Scan {
-    stream: &'static str,
-    subject: String,
     records: Records,
     /// Sequence in the stream of the last record handed out.
     after: u64,
@@ -108,50 +103,6 @@ impl Log {
         self.scan(EVENTS, event_subject(partition), sequence).await
     }
 
-    /// Event records of a partition behind a position: a scan without an end, which waits there.
-    ///
-    /// # Errors
-    /// When the server does not answer or the stream is missing.
-    pub async fn follow_events(
-        &self,
-        partition: Partition,
-        position: Position,
-    ) -> Result<Scan, Error> {
-        let subject = event_subject(partition);
-        let last = self.fetch(EVENTS, &Wanted::last_of(&subject)).await?;
-        let last = last.map_or(0, |last| last.sequence);
-        let after = self.events_up_to(&subject, position, last).await?;
-        let scan = self.scan(EVENTS, subject, after).await?;
-        Ok(Scan {
-            last: u64::MAX,
-            ..scan
-        })
-    }
-
-    /// Sequence of the last event record that is not behind `position`, by bisection up to the sequence `last`: the
-    /// positions of a partition's records rise.
-    async fn events_up_to(
-        &self,
-        subject: &str,
-        position: Position,
-        last: u64,
-    ) -> Result<u64, Error> {
-        let (mut low, mut high) = (0, last);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let next = self.fetch(EVENTS, &Wanted::after(middle, subject)).await?;
-            let found = next.filter(|next| {
-                let at = next.headers.as_ref().ok().and_then(position_of);
-                next.sequence <= high && at.is_some_and(|at| at <= position)
-            });
-            match found {
-                Some(found) => low = found.sequence,
-                None => high = middle,
-            }
-        }
-        Ok(low)
-    }
-
     pub(crate) async fn scan(
         &self,
         name: &'static str,
@@ -160,9 +111,13 @@ impl Log {
     ) -> Result<Scan, Error> {
         let last = self.fetch(name, &Wanted::last_of(&subject)).await?;
         Ok(Scan {
-            stream: name,
-            records: Records::new(self.clone(), name, subject.clone(), sequence, config()),
-            subject,
+            records: Records::new(
+                self.clone(),
+                name,
+                subject,
+                sequence,
+                unnamed("check of the log"),
+            ),
             after: sequence,
             last: last.map_or(0, |last| last.sequence),
             reopened: 0,
@@ -190,7 +145,7 @@ impl Scan {
                 }
                 Err(interrupted) => interrupted,
             };
-            let error = self.unavailable(interrupted);
+            let error = self.records.unavailable(interrupted);
             if self.reopened >= REOPENED_MAX {
                 return Err(error);
             }
@@ -199,24 +154,5 @@ impl Scan {
             tokio::time::sleep(REOPEN_AFTER).await;
         }
         Ok(None)
-    }
-
-    fn unavailable(&self, interrupted: Interrupted) -> Error {
-        let doing = format!("reading {} of {}", self.subject, self.stream);
-        match interrupted {
-            Interrupted::Gap => Error::unavailable(doing, "records were lost on the way"),
-            Interrupted::Lost(source) => Error::unavailable(doing, source),
-        }
-    }
-}
-
-fn config() -> Config {
-    Config {
-        description: Some("check of the log".to_owned()),
-        ack_policy: AckPolicy::None,
-        inactive_threshold: INACTIVE_MAX,
-        memory_storage: true,
-        num_replicas: 1,
-        ..Config::default()
     }
 }

@@ -10,7 +10,6 @@ mod locks;
 mod plans;
 mod poison;
 mod provenance;
-mod source;
 mod unreachable;
 
 pub(crate) use bed::{LEDGER, Servers};
