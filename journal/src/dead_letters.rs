@@ -29,19 +29,6 @@ pub struct DeadLetter {
     pub headers: Bytes,
 }
 
-impl DeadLetter {
-    pub fn to_record(&self) -> DeadLetterRecord {
-        DeadLetterRecord {
-            at: self.at,
-            whole: self.whole,
-            recorded_at: self.recorded_at,
-            reason: self.reason.clone(),
-            detail: self.detail.clone(),
-            body: self.body.clone(),
-        }
-    }
-}
-
 /// The first dead letters after a place, in the order of the log.
 ///
 /// # Errors
