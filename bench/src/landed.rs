@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use futures::future::try_join_all;
 use hdrhistogram::Histogram;
-use schemas::{Partition, Timestamp};
+use schemas::{Partition, Position, Timestamp};
 use streams::{Log, Scanned};
 
 use super::answer::text_after;
@@ -97,7 +97,7 @@ pub(super) async fn marks(log: &Log) -> anyhow::Result<Vec<u64>> {
     let partitions = (0..log.partitions()).map(Partition);
     try_join_all(partitions.map(async |partition| {
         let last = log.last_published(partition).await?;
-        anyhow::Ok(last.map_or(0, |last| last.sequence))
+        anyhow::Ok(last.sequence)
     }))
     .await
 }
@@ -153,7 +153,7 @@ async fn behind(log: &Log) -> Result<(Vec<u64>, usize), streams::Error> {
     let partitions = (0..log.partitions()).map(Partition);
     let positions = try_join_all(partitions.map(async |partition| {
         let published = log.last_published(partition).await?;
-        let position = published.map_or(0, |published| published.position.sequence());
+        let position = published.position().map_or(0, Position::sequence);
         let next = log.next_after(partition, position).await?;
         Ok((position, next.is_some()))
     }))

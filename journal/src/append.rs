@@ -169,26 +169,32 @@ fn data(outcome: &Outcome) -> Option<String> {
 }
 
 async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), AppendError> {
-    for letter in entry.dead {
-        sqlx::query(BURY)
-            .bind(partition_number(letter.at.partition))
-            .bind(letter.at.position.number())
-            .bind(line_number(letter.at.line))
-            .bind(letter.whole)
-            .bind(entry.decided_at.nanoseconds())
-            .bind(letter.recorded_at.nanoseconds())
-            .bind(letter.ledger.as_ref().map(|(number, _)| *number))
-            .bind(letter.reason.as_str())
-            .bind(letter.detail.as_str())
-            .bind(letter.transfer_id.map(uuid))
-            .bind(&letter.body[..])
-            .bind(letter.actor.to_string())
-            .bind((!letter.headers.is_empty()).then_some(&letter.headers[..]))
-            .execute(&mut *connection)
-            .await
-            .map_err(failed("keeping a dead letter"))?;
+    let rows = entry.dead;
+    if rows.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let inserted = sqlx::query(BURY)
+        .bind(partition_number(entry.record.partition))
+        .bind(entry.decided_at.nanoseconds())
+        .bind(column(rows, |row| row.at.position.number()))
+        .bind(column(rows, |row| line_number(row.at.line)))
+        .bind(column(rows, |row| row.whole))
+        .bind(column(rows, |row| row.recorded_at.nanoseconds()))
+        .bind(column(rows, |row| {
+            row.ledger.as_ref().map(|(number, _)| *number)
+        }))
+        .bind(column(rows, |row| row.reason.as_str()))
+        .bind(column(rows, |row| row.detail.as_str()))
+        .bind(column(rows, |row| row.transfer_id.map(uuid)))
+        .bind(column(rows, |row| &row.body[..]))
+        .bind(column(rows, |row| row.actor.to_string()))
+        .bind(column(rows, |row| {
+            (!row.headers.is_empty()).then_some(&row.headers[..])
+        }))
+        .execute(&mut *connection)
+        .await
+        .map_err(failed("keeping dead letters"))?;
+    expect_rows(inserted.rows_affected(), rows.len(), "dead_letters")
 }
 
 async fn insert_commit(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), AppendError> {
@@ -312,9 +318,11 @@ const INSERT_OUTCOMES: &str = "
            $10::text[])";
 
 const BURY: &str = "
-    INSERT INTO dead_letters (partition, position, line, whole, decided_at, recorded_at, ledger, reason, detail,
+    INSERT INTO dead_letters (partition, decided_at, position, line, whole, recorded_at, ledger, reason, detail,
            transfer_id, body, actor, headers)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    SELECT $1, $2, *
+      FROM unnest($3::bigint[], $4::int[], $5::bool[], $6::bigint[], $7::int[], $8::text[], $9::text[], $10::uuid[],
+           $11::bytea[], $12::text[], $13::bytea[])";
 
 /// Its serial is drawn by the column's default.
 const INSERT_COMMIT: &str = "

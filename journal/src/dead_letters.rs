@@ -25,9 +25,12 @@ pub struct DeadLetter {
     pub reason: String,
     pub detail: String,
     pub body: Bytes,
-    /// The header block of its record; empty when that had none.
+    /// Of its record, with the first dead letter of that; empty with the others and where there are none.
     pub headers: Bytes,
 }
+
+/// Most bytes of a record's header block that are kept.
+pub const HEADERS_KEPT_MAX: usize = 8 * 1024;
 
 /// The first dead letters after a place, in the order of the log.
 ///

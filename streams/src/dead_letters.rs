@@ -62,7 +62,10 @@ impl Log {
             Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
                 Err(PublishError::WrongLast)
             }
-            Err(error) if server_error(&error).is_some_and(is_full) => Err(PublishError::Full(DLQ)),
+            Err(error) if server_error(&error).is_some_and(is_full) => {
+                let (stream, source) = (DLQ, error.into());
+                Err(PublishError::Full { stream, source })
+            }
             Err(error) => Err(PublishError::Unavailable(error.into())),
         }
     }

@@ -4,6 +4,7 @@
 //! copy out of order are refused by the server, however late they come.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use schemas::{Partition, Position, Timestamp};
 
 use crate::append::{COUNT_HEADER, SCHEMA_HEADER, is_full, server_error};
+use crate::error::Source;
 use crate::fetch::Wanted;
 use crate::streams::{EVENTS, event_subject};
 use crate::{Error, Log};
@@ -22,6 +24,9 @@ const POSITION_HEADER: &str = "Sluice-Position";
 const FIRST_POSITION_HEADER: &str = "Sluice-First-Position";
 const COMMITTED_AT_HEADER: &str = "Sluice-Committed-At";
 const ENCODER_HEADER: &str = "Sluice-Encoder";
+
+/// How many sequences are looked through first for the last commit; then twice as many, and so on.
+const BACKWARDS_FIRST: u64 = 64;
 
 /// One commit as the world hears of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,11 +47,33 @@ pub struct EventRecord {
 }
 
 /// What stands last on a partition's event subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Published {
+    /// Sequence of the last record, whoever published it; 0 when there is none.
+    pub sequence: u64,
+    /// The last commit that is there.
+    pub commit: Option<PublishedCommit>,
+}
+
+/// A commit on `EVENTS`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublishedCommit {
     pub sequence: u64,
     pub position: Position,
     pub hash: [u8; 32],
+}
+
+impl Published {
+    /// Up to which position commits are there.
+    pub fn position(&self) -> Option<Position> {
+        self.commit.map(|commit| commit.position)
+    }
+
+    /// Sequence of a record behind the last commit that no processor published.
+    pub fn foreign(&self) -> Option<u64> {
+        let own = self.commit.map_or(0, |commit| commit.sequence);
+        (self.sequence > own).then_some(self.sequence)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,11 +81,15 @@ pub enum PublishError {
     /// Another record stands last: read it, to see whether it is this one or a newer one.
     #[error("the last record is not the expected one")]
     WrongLast,
-    #[error("the stream {0} is full")]
-    Full(&'static str),
+    #[error("the stream {stream} is full")]
+    Full {
+        stream: &'static str,
+        #[source]
+        source: Source,
+    },
     /// Perhaps published.
     #[error("publishing a record")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unavailable(#[source] Source),
 }
 
 impl Log {
@@ -94,32 +125,64 @@ impl Log {
                 Err(PublishError::WrongLast)
             }
             Err(error) if server_error(&error).is_some_and(is_full) => {
-                Err(PublishError::Full(EVENTS))
+                let (stream, source) = (EVENTS, error.into());
+                Err(PublishError::Full { stream, source })
             }
             Err(error) => Err(PublishError::Unavailable(error.into())),
         }
     }
 
-    /// The last event record of a partition, from the stream's leader; `None` when there is none.
+    /// What stands last for a partition, from the stream's leader: records that no processor published are passed over,
+    /// backwards.
     ///
     /// # Errors
-    /// When the server does not answer or the record is not one of ours.
-    pub async fn last_published(&self, partition: Partition) -> Result<Option<Published>, Error> {
+    /// When the server does not answer.
+    pub async fn last_published(&self, partition: Partition) -> Result<Published, Error> {
         let subject = event_subject(partition);
         let Some(last) = self.fetch(EVENTS, &Wanted::last_of(&subject)).await? else {
-            return Ok(None);
+            return Ok(Published::default());
         };
-        let position = last.header(POSITION_HEADER).and_then(position);
-        match (position, last.header(HASH_HEADER).and_then(unhex)) {
-            (Some(position), Some(hash)) => Ok(Some(Published {
-                sequence: last.sequence,
-                position,
-                hash,
-            })),
-            _ => Err(Error::Misconfigured(format!(
-                "record {} of {EVENTS} was not published by a processor: it has no {HASH_HEADER}",
-                last.sequence
-            ))),
+        let headers = last.headers.as_ref().ok();
+        let mut commit = headers
+            .and_then(|headers| event_record(partition, headers, &last.body))
+            .map(|record| record.at(last.sequence));
+        let (mut behind, mut window) = (last.sequence, BACKWARDS_FIRST);
+        while commit.is_none() && behind > 1 {
+            let from = behind.saturating_sub(window).max(1);
+            commit = self.last_commit(partition, from..behind).await?;
+            (behind, window) = (from, window.saturating_mul(2));
+        }
+        Ok(Published {
+            sequence: last.sequence,
+            commit,
+        })
+    }
+
+    /// The last commit of a partition among these sequences.
+    async fn last_commit(
+        &self,
+        partition: Partition,
+        sequences: Range<u64>,
+    ) -> Result<Option<PublishedCommit>, Error> {
+        let mut last = None;
+        let mut scan = self.scan_events(partition, sequences.start - 1).await?;
+        while let Some(record) = scan.next().await? {
+            if record.sequence >= sequences.end {
+                break;
+            }
+            let commit = record.event_record(partition);
+            last = commit.map(|commit| commit.at(record.sequence)).or(last);
+        }
+        Ok(last)
+    }
+}
+
+impl EventRecord {
+    fn at(&self, sequence: u64) -> PublishedCommit {
+        PublishedCommit {
+            sequence,
+            position: self.position,
+            hash: self.hash,
         }
     }
 }

@@ -29,7 +29,7 @@ pub use args::Args;
 pub use connect::{Connection, SERVER_VERSION_MIN, connect};
 pub use dead_letters::{Copied, DeadLetterRecord};
 pub use error::Error;
-pub use events::{EventRecord, PublishError, Published};
+pub use events::{EventRecord, PublishError, Published, PublishedCommit};
 pub use follow::Follow;
 pub use identity::StreamIdentity;
 pub use lines::lines_of;

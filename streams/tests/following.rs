@@ -35,8 +35,7 @@ async fn publish(log: &Log, number: i64) {
         committed_at: None,
         body: Bytes::from_static(b"{}\n"),
     };
-    let after = last.map_or(0, |last| last.sequence);
-    log.publish(&record, after).await.unwrap();
+    log.publish(&record, last.sequence).await.unwrap();
 }
 
 /// Different for each.

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use journal::{columns, partition_number};
+use journal::{HEADERS_KEPT_MAX, columns, partition_number};
 use schemas::{Encoder, LinePosition, Position, Timestamp};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
@@ -36,7 +36,7 @@ struct Letter {
     decided_at: Timestamp,
     recorded_at: Timestamp,
     body: Bytes,
-    /// Of the record; the first encoder's processors kept none.
+    /// Of the record, with its first dead letter; the first encoder's processors kept none.
     headers: Option<Bytes>,
     encoder: Option<i16>,
     has_serial: bool,
@@ -96,6 +96,9 @@ impl Letter {
         if self.whole && self.headers.is_none() && self.encoder == Some(Encoder::V1.number()) {
             return Verdict::NotDecidable(limits::NO_HEADERS);
         }
+        if self.whole && self.headers.as_ref().is_some_and(is_cut) {
+            return Verdict::NotDecidable(limits::HEADERS_CUT);
+        }
         let decoded = self.decode(pass);
         if self.whole && self.reason == RECORD_TOO_LONG {
             return self.measured(&decoded, pass);
@@ -123,7 +126,9 @@ impl Letter {
     }
 
     fn decode(&self, pass: Pass<'_>) -> Decoded {
-        let headers = self.headers.clone().unwrap_or_default();
+        // A line is judged by itself: only the first one of a record has its headers.
+        let headers = self.headers.clone().filter(|_| self.whole);
+        let headers = headers.unwrap_or_default();
         let record = Record::kept(
             self.at.position.sequence(),
             self.recorded_at,
@@ -172,6 +177,10 @@ impl Letter {
         }
         Verdict::Holds
     }
+}
+
+fn is_cut(headers: &Bytes) -> bool {
+    headers.len() >= HEADERS_KEPT_MAX
 }
 
 impl FromRow<'_, PgRow> for Letter {

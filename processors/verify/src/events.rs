@@ -49,7 +49,8 @@ impl<'a> Events<'a> {
     pub(crate) async fn finish(mut self, check: &mut CheckResult) -> Result<(), Error> {
         while let Some(record) = self.records.take().await? {
             check.checked += 1;
-            let Some(position) = record.position().filter(|position| *position > self.at) else {
+            let commit = self.position(&record);
+            let Some(position) = commit.filter(|position| *position > self.at) else {
                 self.unexpected(&record, check);
                 continue;
             };
@@ -69,7 +70,7 @@ impl<'a> Events<'a> {
 
     async fn find(&mut self, commit: &CommitRow, check: &mut CheckResult) -> Result<(), Error> {
         while let Some(record) = self.records.peek() {
-            match record.position() {
+            match self.position(record) {
                 Some(position) if position > commit.position => break,
                 Some(position) if position == commit.position => {
                     check.checked += 1;
@@ -119,14 +120,21 @@ impl<'a> Events<'a> {
     }
 
     fn unexpected(&self, record: &Scanned, check: &mut CheckResult) {
-        let of = record
-            .position()
-            .map_or("of no commit".to_owned(), |position| {
-                format!("of commit {position}")
-            });
-        check.found(format!(
-            "record {} of EVENTS, partition {}: {of}, which Postgres does not expect here",
+        let place = format!(
+            "record {} of EVENTS, partition {}",
             record.sequence, self.partition
-        ));
+        );
+        check.found(match self.position(record) {
+            Some(position) => {
+                format!("{place}: of commit {position}, which Postgres does not expect here")
+            }
+            None => format!("{place}: no processor published it"),
+        });
+    }
+
+    /// The position of the commit that a record says it is; `None` of a record that no processor published.
+    fn position(&self, record: &Scanned) -> Option<Position> {
+        let commit = record.event_record(self.partition)?;
+        Some(commit.position)
     }
 }

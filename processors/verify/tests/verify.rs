@@ -95,10 +95,17 @@ async fn every_damage_to_the_log_is_reported_and_a_takeover_fills_events_again()
     };
     expect("nothing", &[]).await;
 
-    system
-        .publish(&subject("evt"), &HeaderMap::new(), "{}")
-        .await;
+    // Behind every commit, as it says.
+    let mut headers = HeaderMap::new();
+    headers.insert("Sluice-Position", i64::MAX.to_string());
+    system.publish(&subject("evt"), &headers, "{}").await;
     expect("a foreign event record", &[FOREIGN]).await;
+    system.append("alice", last_line()).await;
+    system.work(&url).await;
+    expect("a commit behind a foreign event record", &[FOREIGN]).await;
+    system.recreate(EVENTS).await;
+    system.work(&url).await;
+    system.publish(&subject("evt"), &headers, "{}").await;
 
     system.purge(EVENTS, &subject("evt"), 1).await;
     expect("only the foreign record is left", &[FOREIGN, UNPUBLISHED]).await;
@@ -220,10 +227,7 @@ const AT_ONCE_MAX: usize = 4;
 const FINDINGS_MAX: usize = 100;
 
 const NOT_ON_DLQ: (&str, &str) = ("dead_letters", ", it is not on DLQ");
-const FOREIGN: (&str, &str) = (
-    "events",
-    "of no commit, which Postgres does not expect here",
-);
+const FOREIGN: (&str, &str) = ("events", "no processor published it");
 const OUT_OF_PLACE: (&str, &str) = ("events", ", which Postgres does not expect here");
 const UNPUBLISHED: (&str, &str) = ("events", "it is not on EVENTS where it belongs");
 const CHANGED: (&str, &str) = ("events", "its bytes have hash");

@@ -10,6 +10,7 @@ use schemas::{Position, Timestamp};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::commit::{Commit, Slot, build};
 use crate::poison::{Found, Search, Trial, Trials, Tried};
 use crate::process::Applier;
@@ -20,7 +21,7 @@ use crate::work::Work;
 use crate::{Error, metrics};
 
 /// What became of a try.
-enum Outcome {
+enum Try {
     Committed(Box<Commit>),
     /// A command was buried: the rest is tried again.
     Fewer,
@@ -39,25 +40,25 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         work.bury_known(&self.findings.culprits);
         let mut turn = turn;
         let mut search = Search::default();
-        let (mut conflicts, mut blocked) = (0, 0);
+        let mut conflicts = 0;
+        let mut blocked = Backoff::new(config);
         let mut commit = loop {
             match self.attempt(work, &mut turn, &mut search).await {
-                Ok(Outcome::Committed(commit)) => break commit,
-                Ok(Outcome::Fewer) => {}
+                Ok(Try::Committed(commit)) => break commit,
+                Ok(Try::Fewer) => {}
                 Err(Error::Conflict(cause)) if conflicts < config.conflicts_max => {
                     conflicts += 1;
                     metrics::conflict();
                     tracing::debug!(partition = %self.lease.partition, %cause, "deciding the batch again");
                 }
-                Err(Error::Blocked(cause)) if blocked < config.conflicts_max => {
+                Err(Error::Blocked(cause)) if blocked.failures() < config.conflicts_max => {
                     drop(turn.take());
-                    blocked += 1;
                     metrics::conflict();
                     tracing::warn!(partition = %self.lease.partition, %cause, "somebody keeps a row locked that the batch needs; it waits");
                     self.renew().await?;
                     tokio::select! {
                         () = released.cancelled() => return Ok(None),
-                        () = tokio::time::sleep(config.pause(u32::try_from(blocked).unwrap_or(u32::MAX))) => {}
+                        () = tokio::time::sleep(blocked.next()) => {}
                     }
                 }
                 Err(error) => return Err(error),
@@ -83,10 +84,10 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         work: &mut Work,
         turn: &mut Option<Turn>,
         search: &mut Search,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Try, Error> {
         let committed = self.transact(work).await;
         let Err(Error::Poison(why)) = committed else {
-            return committed.map(|commit| Outcome::Committed(Box::new(commit)));
+            return committed.map(|commit| Try::Committed(Box::new(commit)));
         };
         drop(turn.take());
         if let Some((at, why)) = &self.findings.company
@@ -95,7 +96,7 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
             return Err(Error::Stopped(why.clone()));
         }
         self.search(work, search, &why).await?;
-        Ok(Outcome::Fewer)
+        Ok(Try::Fewer)
     }
 
     async fn transact(&self, work: &Work) -> Result<Commit, Error> {

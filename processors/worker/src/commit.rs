@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use journal::{Decided, Entry, Lines, link};
+use journal::{Decided, Entry, HEADERS_KEPT_MAX, Lines, link};
 use ledger::{AccountKey, AccountRow, Batch, Decision};
 use schemas::{DeadLettered, Encoder, Event, Outcome, Position, Timestamp, line_to_keep};
 use streams::EventRecord;
@@ -95,7 +95,7 @@ pub(crate) fn build(
                 }
             }
             Slot::Dead(letter) => {
-                dead.push(letter.clone());
+                dead.push(to_keep(letter, dead.last()));
                 Decided {
                     ledger: letter.ledger.as_ref().map(|(number, _)| *number),
                     command: None,
@@ -127,6 +127,16 @@ pub(crate) fn build(
         record,
         line_ends: lines.ends,
     }
+}
+
+/// The headers of a record stand once, and not beyond a limit: its lines may be many, and its headers long.
+fn to_keep(letter: &DeadLetter, before: Option<&DeadLetter>) -> DeadLetter {
+    let mut kept = letter.clone();
+    if before.is_some_and(|before| before.at.position == letter.at.position) {
+        kept.headers.clear();
+    }
+    kept.headers.truncate(HEADERS_KEPT_MAX);
+    kept
 }
 
 /// The line, where the row does not say everything that it asked.

@@ -8,6 +8,16 @@ use crate::{Failpoint, times};
 
 /// Default of [`Config::commits_in_flight`].
 pub(crate) const COMMITS_IN_FLIGHT_MAX: usize = 1;
+/// Most dead letters in memory while they are copied; each may be as long as a record.
+pub(crate) const LETTERS_MAX: usize = 8;
+/// How long a partition that is given back waits for copies of dead letters; what is left is the next owner's.
+pub(crate) const LAST_COPIES_MAX: Duration = Duration::from_secs(1);
+/// Most trial transactions for one batch before its partition takes a break; enough to find two commands among 10,000.
+pub(crate) const TRIALS_MAX: usize = 64;
+/// How often somebody else's publishing is waited for before a takeover starts over.
+pub(crate) const PUBLISH_RACES_MAX: u32 = 10;
+/// After so many failures in a row an operator is told why.
+pub(crate) const FAILURES_SHOWN: u32 = 5;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -33,7 +43,7 @@ pub struct Config {
     pub pause_max: Duration,
     /// How often a batch is decided again after a conflict, or after it waited for a lock in vain, before the partition
     /// takes a break.
-    pub conflicts_max: usize,
+    pub conflicts_max: u32,
     /// How long running batches may take at shutdown.
     pub shutdown: Duration,
     /// For fault tests: where to stand still inside an open transaction.
@@ -57,14 +67,5 @@ impl Default for Config {
             shutdown: Duration::from_secs(10),
             failpoint: None,
         }
-    }
-}
-
-impl Config {
-    /// The pause after so many failures in a row.
-    pub(crate) fn pause(&self, failures: u32) -> Duration {
-        self.pause_min
-            .saturating_mul(1 << failures.min(10))
-            .min(self.pause_max)
     }
 }

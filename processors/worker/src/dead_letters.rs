@@ -3,26 +3,22 @@
 //! Invariant: the rows are the truth and the stream is their copy: copying never holds a commit up and never ends a
 //! partition's session; while DLQ is full or away it waits, and goes on where it was.
 
-use std::time::Duration;
-
 use schemas::{LinePosition, Position};
 use streams::{DeadLetterRecord, PublishError};
 use tokio::sync::Notify;
 
+use crate::backoff::Backoff;
+use crate::config::{LAST_COPIES_MAX, LETTERS_MAX};
+use crate::error::chain;
+use crate::hold::Processor;
 use crate::seam::{Lease, Log, Store};
 use crate::{Error, metrics};
-
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// Most dead letters in memory; each may be as long as a record.
-const LETTERS_MAX: usize = 8;
-/// How long a partition that is given back waits for copies; what is left is the next owner's.
-const LAST_COPIES_MAX: Duration = Duration::from_secs(1);
 
 pub(crate) struct Copier<'a, S, L> {
     store: &'a S,
     log: &'a L,
     lease: Lease,
+    backoff: Backoff,
     /// Known to be copied by the row.
     published: Position,
     /// Where DLQ stands; `None` when it has to be looked at.
@@ -42,11 +38,12 @@ enum Failed {
 }
 
 impl<'a, S: Store, L: Log> Copier<'a, S, L> {
-    pub(crate) fn new(store: &'a S, log: &'a L, lease: Lease, published: Position) -> Self {
+    pub(crate) fn new(processor: &'a Processor<S, L>, lease: Lease, published: Position) -> Self {
         Self {
-            store,
-            log,
+            store: &processor.store,
+            log: &processor.log,
             lease,
+            backoff: Backoff::new(&processor.config),
             published,
             place: None,
         }
@@ -69,22 +66,24 @@ impl<'a, S: Store, L: Log> Copier<'a, S, L> {
     }
 
     async fn catch_up(&mut self) {
-        let mut pause = PAUSE_MIN;
         loop {
             match self.copy_some().await {
-                Ok(0) => return,
-                Ok(_) | Err(Failed::Log(PublishError::WrongLast)) => pause = PAUSE_MIN,
+                Ok(copied) => {
+                    self.backoff.reset();
+                    if copied == 0 {
+                        return;
+                    }
+                }
                 // The session ends by itself.
                 Err(Failed::Store(Error::Fenced)) => std::future::pending().await,
                 Err(failed) => {
                     let error = match failed {
                         Failed::Store(error) => error.chain(),
-                        Failed::Log(error) => error.to_string(),
+                        Failed::Log(error) => chain(&error),
                     };
                     metrics::publish_failed(self.lease.partition);
                     tracing::warn!(partition = %self.lease.partition, error, "dead letters are not copied yet");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    tokio::time::sleep(self.backoff.next()).await;
                 }
             }
         }

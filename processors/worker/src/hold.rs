@@ -5,9 +5,11 @@
 use schemas::{Partition, Position};
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
+use crate::config::FAILURES_SHOWN;
 use crate::poison::Findings;
 use crate::process::process;
-use crate::seam::{Log, Row, Store};
+use crate::seam::{Lease, Log, Row, Store};
 use crate::takeover::prepare;
 use crate::turns::Turns;
 use crate::{Config, Error, metrics};
@@ -61,17 +63,14 @@ impl From<Error> for SessionEnd {
     }
 }
 
-/// After so many failures in a row an operator is told why.
-const FAILURES_SHOWN: u32 = 5;
-
 /// What outlives a session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Memory {
     /// As it was last taken over.
     row: Option<Row>,
     findings: Findings,
-    /// Since the position moved.
-    failures: u32,
+    /// Failures since the position moved.
+    backoff: Backoff,
 }
 
 /// Takes the partition over and works it until `released`, or until somebody else has it.
@@ -80,14 +79,17 @@ pub async fn hold<S: Store, L: Log>(
     partition: Partition,
     released: &CancellationToken,
 ) -> Ended {
-    let mut memory = Memory::default();
+    let mut memory = Memory {
+        row: None,
+        findings: Findings::default(),
+        backoff: Backoff::new(&processor.config),
+    };
     loop {
         let before = memory.applied();
         let end = session(processor, partition, released, &mut memory).await;
         if memory.applied() != before {
-            memory.failures = 0;
+            memory.backoff.reset();
         }
-        memory.failures += 1;
         let pause = match end {
             SessionEnd::Released => return Ended::Released,
             SessionEnd::Taken => return Ended::Lost,
@@ -98,10 +100,11 @@ pub async fn hold<S: Store, L: Log>(
             }
             SessionEnd::Failed(error) => {
                 tracing::warn!(%partition, error = %error.chain(), "the partition starts over");
-                if memory.failures >= FAILURES_SHOWN {
+                let pause = memory.backoff.next();
+                if memory.backoff.failures() >= FAILURES_SHOWN {
                     show(&processor.store, &memory, &error).await;
                 }
-                processor.config.pause(memory.failures)
+                pause
             }
             SessionEnd::Stopped(error) => {
                 tracing::error!(%partition, why = %error.chain(), "the partition is stopped until an operator has looked");
@@ -143,13 +146,13 @@ async fn work<S: Store, L: Log>(
     released: &CancellationToken,
     memory: &mut Memory,
 ) -> Result<SessionEnd, Error> {
-    let Processor { store, log, .. } = processor;
+    let Processor { store, .. } = processor;
     let Some(row) = store.take_over(partition, &processor.owner).await? else {
         return Ok(SessionEnd::Taken);
     };
     memory.row = Some(row.clone());
     metrics::epoch(partition, row.lease.epoch);
-    let session = prepare(store, log, &row).await?;
+    let session = prepare(processor, &row).await?;
     // Parked for what it is about to meet again: it goes on once it has got over that.
     if row.stopped.is_some() && memory.findings.company.is_none() {
         store.set_stopped(row.lease, None).await?;
@@ -162,10 +165,16 @@ async fn work<S: Store, L: Log>(
 
 /// Shows why the partition does not go on; without a row nobody could be told.
 async fn show<S: Store>(store: &S, memory: &Memory, error: &Error) {
-    let Some(row) = &memory.row else { return };
-    metrics::stopped(row.lease.partition, true);
-    if let Err(unshown) = store.set_stopped(row.lease, Some(&error.chain())).await {
-        tracing::warn!(partition = %row.lease.partition, error = %unshown.chain(), "the reason could not be stored");
+    if let Some(row) = &memory.row {
+        show_stopped(store, row.lease, &error.chain()).await;
+    }
+}
+
+/// Shows why the partition does not go on.
+pub(crate) async fn show_stopped<S: Store>(store: &S, lease: Lease, why: &str) {
+    metrics::stopped(lease.partition, true);
+    if let Err(unshown) = store.set_stopped(lease, Some(why)).await {
+        tracing::warn!(partition = %lease.partition, error = %unshown.chain(), "the reason could not be stored");
     }
 }
 

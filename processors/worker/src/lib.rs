@@ -8,6 +8,7 @@ mod adopt;
 mod apply;
 mod args;
 mod assign;
+mod backoff;
 mod commit;
 mod config;
 mod dead_letters;

@@ -24,6 +24,7 @@ pub const APPLIED_LATENCY_SECONDS: &str = "sluice_worker_applied_latency_seconds
 pub const CONFLICTS: &str = "sluice_worker_conflicts_total";
 pub const PUBLISH_SECONDS: &str = "sluice_worker_publish_duration_seconds";
 pub const PUBLISH_FAILURES: &str = "sluice_worker_publish_failures_total";
+pub const PUBLISH_FOREIGN: &str = "sluice_worker_publish_foreign_total";
 pub const LAG_RECORDS: &str = "sluice_worker_lag_records";
 pub const LAG_SECONDS: &str = "sluice_worker_lag_seconds";
 pub const EPOCH: &str = "sluice_worker_partition_epoch";
@@ -76,6 +77,10 @@ pub fn describe() {
     );
     describe_histogram!(PUBLISH_SECONDS, "time until EVENTS acknowledged a commit");
     describe_counter!(PUBLISH_FAILURES, "tries to publish a commit that failed");
+    describe_counter!(
+        PUBLISH_FOREIGN,
+        "times that a record of somebody else's was found behind the last commit on EVENTS"
+    );
     describe_gauge!(
         LAG_RECORDS,
         "records of a partition behind the one last read"
@@ -201,6 +206,10 @@ pub(crate) fn published(took: Duration) {
 
 pub(crate) fn publish_failed(partition: Partition) {
     counter!(PUBLISH_FAILURES, "partition" => label(partition)).increment(1);
+}
+
+pub(crate) fn publish_foreign(partition: Partition) {
+    counter!(PUBLISH_FOREIGN, "partition" => label(partition)).increment(1);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]

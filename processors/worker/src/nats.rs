@@ -48,7 +48,7 @@ impl Log for streams::Log {
         Ok(streams::Log::read(self, partition, name, sequence).await?)
     }
 
-    async fn last_published(&self, partition: Partition) -> Result<Option<Published>, Error> {
+    async fn last_published(&self, partition: Partition) -> Result<Published, Error> {
         Ok(streams::Log::last_published(self, partition).await?)
     }
 

@@ -10,9 +10,7 @@ use std::ops::Range;
 use schemas::{LinePosition, Position};
 
 use crate::Error;
-
-/// Most trial transactions for one batch before its partition takes a break; enough to find two commands among 10,000.
-pub(crate) const TRIALS_MAX: usize = 64;
+use crate::config::TRIALS_MAX;
 
 /// A transaction that is rolled back; commands are counted from the first of the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

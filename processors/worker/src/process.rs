@@ -16,7 +16,7 @@ use crate::dead_letters::Copier;
 use crate::decode::{Decoded, Limits, decode};
 use crate::hold::Processor;
 use crate::poison::Findings;
-use crate::publish::{position, publish_all};
+use crate::publish::{Publisher, position};
 use crate::seam::{Feed, Lease, Log, Store};
 use crate::takeover::Session;
 use crate::turns::Turn;
@@ -34,9 +34,9 @@ pub(crate) async fn process<S: Store, L: Log>(
     let published = AtomicI64::new(session.published.number());
     let lease = session.row.lease;
     let event_after = session.event_after;
-    let Processor { store, log, .. } = processor;
     let buried = Notify::new();
-    let mut copier = Copier::new(store, log, lease, session.row.dlq_published);
+    let mut copier = Copier::new(processor, lease, session.row.dlq_published);
+    let mut publisher = Publisher::new(processor, lease);
     let applier =
         Applier::new(processor, session, findings, commits, (&published, &buried)).await?;
     tokio::select! {
@@ -44,13 +44,14 @@ pub(crate) async fn process<S: Store, L: Log>(
         ended = async {
             tokio::try_join!(
                 applier.run(released),
-                publish_all(log, unpublished, event_after, &published)
+                publisher.run(unpublished, event_after, &published)
             )
         } => ended.map(drop)?,
         () = copier.run(&buried) => unreachable!("copying goes on until it is dropped"),
     }
     copier.finish().await;
-    store.release(lease, position(&published)).await
+    let published = position(&published);
+    processor.store.release(lease, published).await
 }
 
 pub(crate) struct Applier<'a, S: Store, L: Log> {

@@ -185,7 +185,7 @@ pub trait Log: Clone + Send + Sync + 'static {
     fn last_published(
         &self,
         partition: Partition,
-    ) -> impl Future<Output = Result<Option<Published>, Error>> + Send;
+    ) -> impl Future<Output = Result<Published, Error>> + Send;
 
     fn publish(
         &self,

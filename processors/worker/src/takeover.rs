@@ -5,30 +5,29 @@
 //! that we know.
 
 use journal::rebuild;
-use schemas::{Partition, Position};
+use schemas::Position;
 
 use crate::Error;
-use crate::publish::publish;
-use crate::seam::{Log, Row, Store};
+use crate::config::PUBLISH_RACES_MAX;
+use crate::hold::Processor;
+use crate::publish::Publisher;
+use crate::seam::{Lease, Log, Row, Store};
 
 /// A partition that is ready to go on.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub(crate) row: Row,
     pub(crate) previous_hash: [u8; 32],
-    /// Sequence of the last event record on EVENTS.
+    /// Sequence of the partition's last record on EVENTS.
     pub(crate) event_after: u64,
     pub(crate) published: Position,
 }
 
-/// How often somebody else's publishing is waited for before the takeover starts over.
-const PUBLISH_RACES_MAX: u32 = 10;
-
 pub(crate) async fn prepare<S: Store, L: Log>(
-    store: &S,
-    log: &L,
+    processor: &Processor<S, L>,
     row: &Row,
 ) -> Result<Session, Error> {
+    let Processor { store, log, .. } = processor;
     check_stream(store, log, row).await?;
     check_record(log, row).await?;
     let partition = row.lease.partition;
@@ -41,7 +40,7 @@ pub(crate) async fn prepare<S: Store, L: Log>(
         )));
     }
     for _ in 0..PUBLISH_RACES_MAX {
-        match catch_up(store, log, partition).await {
+        match catch_up(processor, row.lease).await {
             Ok((event_after, published)) => {
                 return Ok(Session {
                     row: row.clone(),
@@ -91,28 +90,29 @@ async fn check_record<L: Log>(log: &L, row: &Row) -> Result<(), Error> {
 
 /// Publishes every commit that is not on EVENTS yet. `Fenced` when somebody else publishes too.
 async fn catch_up<S: Store, L: Log>(
-    store: &S,
-    log: &L,
-    partition: Partition,
+    processor: &Processor<S, L>,
+    lease: Lease,
 ) -> Result<(u64, Position), Error> {
-    let (mut after, mut position) = match log.last_published(partition).await? {
-        None => (0, Position::default()),
-        Some(last) => {
-            let known = store.commit_at(partition, last.position).await?;
-            if known.is_none_or(|commit| commit.hash != last.hash) {
-                return Err(Error::Stopped(format!(
-                    "EVENTS holds commit {} of partition {partition}, Postgres does not: an older copy of Postgres was restored and commits that the world has seen are lost; restore a copy that holds them",
-                    last.position
-                )));
-            }
-            (last.sequence, last.position)
+    let Processor { store, .. } = processor;
+    let partition = lease.partition;
+    let mut publisher = Publisher::new(processor, lease);
+    let last = publisher.look().await?;
+    let (mut after, mut position) = (last.sequence, Position::default());
+    if let Some(commit) = last.commit {
+        let known = store.commit_at(partition, commit.position).await?;
+        if known.is_none_or(|known| known.hash != commit.hash) {
+            return Err(Error::Stopped(format!(
+                "EVENTS holds commit {} of partition {partition}, Postgres does not: an older copy of Postgres was restored and commits that the world has seen are lost; restore a copy that holds them",
+                commit.position
+            )));
         }
-    };
+        position = commit.position;
+    }
     while let Some(commit) = store.commit_after(partition, position).await? {
         let events = store.journal(partition, &commit).await?;
         let record = rebuild(partition, &commit, &events)
             .map_err(|broken| Error::Stopped(broken.to_string()))?;
-        after = publish(log, &record, after).await?;
+        after = publisher.publish(&record, after).await?;
         position = commit.position;
     }
     Ok((after, position))

@@ -235,7 +235,7 @@ impl System {
                         .fetch_one(&self.database)
                         .await
                         .ok()?;
-                if last.map(|last| last.position.number()) != commit {
+                if last.position().map(schemas::Position::number) != commit {
                     return None;
                 }
             }

@@ -21,6 +21,7 @@ pub(crate) const OLD_WORDS: &str = "dead letters about a field that was unknown 
 pub(crate) const NO_LIMIT: &str = "dead letters that do not say which limit they passed";
 pub(crate) const FITS_TODAY: &str = "dead letters that would fit today's limit";
 pub(crate) const NO_HEADERS: &str = "dead letters without their record's headers";
+pub(crate) const HEADERS_CUT: &str = "dead letters whose record's headers were too long to keep";
 pub(crate) const NO_PLACE: &str = "dead letters from before commits had an order";
 
 /// When ledgers and their own units came into being.

@@ -91,6 +91,12 @@ async fn whatever_is_published_every_valid_command_is_decided_and_verify_reads_t
         }
     }
     assert_eq!(valid.len(), VALID);
+    let mut raw = RawNats::connect(&system.url()).unwrap();
+    let long = "x".repeat(50_000);
+    let block = format!("NATS/1.0\r\nSluice-Schema: cmd.v9\r\nA: {long}\r\n\r\n");
+    raw.publish("sluice.cmd.0", Some(block.as_bytes()), b"{}")
+        .unwrap();
+    raw.flush().unwrap();
     worker.stop().await;
     system.work(&url).await;
     let posted: Vec<String> = sqlx::query_scalar(
@@ -114,4 +120,11 @@ async fn whatever_is_published_every_valid_command_is_decided_and_verify_reads_t
         .await
         .unwrap();
     assert!(report.is_clean(), "{report:#?}");
+    let dead_letters = report.checks.iter();
+    let dead_letters = dead_letters.filter(|check| check.name == "dead_letters");
+    let left_out: Vec<_> = dead_letters
+        .flat_map(|check| &check.not_decidable)
+        .collect();
+    let cut = "dead letters whose record's headers were too long to keep";
+    assert_eq!(left_out, [(&cut, &1)]);
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemas::{LinePosition, Partition};
-use streams::{Copied, DeadLetterRecord, EventRecord, PublishError, Published, Reply};
+use streams::{
+    Copied, DeadLetterRecord, EventRecord, PublishError, Published, PublishedCommit, Reply,
+};
 use tokio::time::Instant;
 
 const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
@@ -13,6 +15,8 @@ const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 pub(crate) struct Events {
     /// With their sequences.
     pub(crate) stored: Vec<(u64, EventRecord)>,
+    /// Published by no processor, with their sequences.
+    foreign: Vec<(Partition, u64)>,
     last_sequence: u64,
     /// With sequences of DLQ from 1.
     pub(crate) dead_letters: Vec<DeadLetterRecord>,
@@ -28,17 +32,30 @@ pub(crate) enum Stored {
 }
 
 impl Events {
-    pub(crate) fn last(&self, partition: Partition) -> Option<Published> {
-        let (sequence, record) = self
-            .stored
-            .iter()
-            .rev()
-            .find(|(_, record)| record.partition == partition)?;
-        Some(Published {
-            sequence: *sequence,
-            position: record.position,
-            hash: record.hash,
-        })
+    pub(crate) fn last(&self, partition: Partition) -> Published {
+        let mut stored = self.stored.iter().rev();
+        let commit = stored
+            .find(|(_, record)| record.partition == partition)
+            .map(|(sequence, record)| PublishedCommit {
+                sequence: *sequence,
+                position: record.position,
+                hash: record.hash,
+            });
+        let mut foreign = self.foreign.iter().rev();
+        let foreign = foreign.find(|(of, _)| *of == partition);
+        let sequence = commit.map(|commit| commit.sequence);
+        Published {
+            sequence: sequence
+                .max(foreign.map(|(_, sequence)| *sequence))
+                .unwrap_or(0),
+            commit,
+        }
+    }
+
+    /// Somebody else publishes a record.
+    pub(crate) fn publish_foreign(&mut self, partition: Partition) {
+        self.last_sequence += 1;
+        self.foreign.push((partition, self.last_sequence));
     }
 
     pub(crate) fn publish(
@@ -46,8 +63,7 @@ impl Events {
         record: &EventRecord,
         after: u64,
     ) -> Result<u64, PublishError> {
-        let last = self.last(record.partition).map_or(0, |last| last.sequence);
-        if last != after {
+        if self.last(record.partition).sequence != after {
             return Err(PublishError::WrongLast);
         }
         self.last_sequence += 1;
@@ -87,5 +103,6 @@ impl Events {
     /// An operator purges EVENTS.
     pub(crate) fn empty(&mut self) {
         self.stored.clear();
+        self.foreign.clear();
     }
 }

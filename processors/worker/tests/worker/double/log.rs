@@ -109,7 +109,7 @@ impl Seam for Log {
         })
     }
 
-    async fn last_published(&self, partition: Partition) -> Result<Option<Published>, Error> {
+    async fn last_published(&self, partition: Partition) -> Result<Published, Error> {
         self.ask(Point::LastPublished, |world| world.events.last(partition))
             .await
     }
@@ -120,12 +120,15 @@ impl Seam for Log {
             let world = &mut *world;
             if world.faults.strikes(&mut world.chance, 80) {
                 world.seen.count("publications to a full EVENTS");
-                return Err(PublishError::Full(streams::EVENTS));
+                return Err(PublishError::Full {
+                    stream: streams::EVENTS,
+                    source: "maximum bytes exceeded".into(),
+                });
             }
             let stored = world.events.publish(record, after);
             if stored.is_err() {
                 let last = world.events.last(record.partition);
-                let is_second = last.is_some_and(|last| last.hash == record.hash);
+                let is_second = last.commit.is_some_and(|last| last.hash == record.hash);
                 world.seen.count(if is_second {
                     "second copies of a commit refused"
                 } else {
@@ -153,7 +156,10 @@ impl Seam for Log {
             let world = &mut *world;
             if world.faults.strikes(&mut world.chance, 80) {
                 world.seen.count("publications to a full DLQ");
-                return Err(PublishError::Full(streams::DLQ));
+                return Err(PublishError::Full {
+                    stream: streams::DLQ,
+                    source: "maximum bytes exceeded".into(),
+                });
             }
             match world.events.publish_dead_letter(letter, after) {
                 Ok(Stored::New(sequence)) => Ok(sequence),

@@ -26,6 +26,8 @@ pub(super) trait Bench {
     async fn delete_consumer(&self, consumer: &str);
     /// Purges EVENTS.
     async fn empty_events(&self);
+    /// Somebody else publishes such records on EVENTS.
+    async fn publish_foreign(&self, partition: Partition, count: u64);
     async fn dead_letters(&self) -> u64;
     async fn certain_at(&self, partition: Partition) -> Timestamp;
     async fn set_certain_at(&self, partition: Partition, at: Timestamp);
@@ -83,6 +85,12 @@ impl Bench for Double {
 
     async fn empty_events(&self) {
         self.0.world.lock().events.empty();
+    }
+
+    async fn publish_foreign(&self, partition: Partition, count: u64) {
+        for _ in 0..count {
+            self.0.world.lock().events.publish_foreign(partition);
+        }
     }
 
     async fn dead_letters(&self) -> u64 {
@@ -163,6 +171,15 @@ impl Bench for Real {
             .await
             .unwrap();
         stream.purge().await.unwrap();
+    }
+
+    async fn publish_foreign(&self, partition: Partition, count: u64) {
+        let jetstream = self.0.jetstream();
+        for _ in 0..count {
+            let subject = format!("sluice.evt.{partition}");
+            let sent = jetstream.publish(subject, "junk".into()).await.unwrap();
+            sent.await.unwrap();
+        }
     }
 
     async fn dead_letters(&self) -> u64 {

@@ -22,6 +22,7 @@ super::contract! {
     a_commit_is_published_behind_the_one_before;
     a_second_copy_is_never_stored;
     an_emptied_stream_has_no_last_commit;
+    a_record_of_somebody_elses_does_not_hide_the_last_commit;
     a_dead_letter_is_copied_once_and_in_order;
 }
 
@@ -98,7 +99,7 @@ async fn a_deleted_consumer_is_lost(bench: impl Bench) {
 
 async fn a_commit_is_published_behind_the_one_before(bench: impl Bench) {
     let log = bench.log();
-    assert_eq!(log.last_published(FIRST).await.unwrap(), None);
+    assert_eq!(log.last_published(FIRST).await.unwrap().commit, None);
     assert!(is_wrong_last(&log, &event_record(FIRST, 1), 3).await);
     let first = log.publish(&event_record(FIRST, 1), 0).await.unwrap();
     log.publish(&event_record(SECOND, 2), 0).await.unwrap();
@@ -106,7 +107,7 @@ async fn a_commit_is_published_behind_the_one_before(bench: impl Bench) {
     assert!(is_wrong_last(&log, &newer, 0).await);
     let last = log.publish(&newer, first).await.unwrap();
     assert!(is_wrong_last(&log, &event_record(FIRST, 4), first).await);
-    let published = log.last_published(FIRST).await.unwrap().unwrap();
+    let published = log.last_published(FIRST).await.unwrap().commit.unwrap();
     assert_eq!(
         (published.sequence, published.position, published.hash),
         (last, newer.position, newer.hash)
@@ -118,7 +119,7 @@ async fn a_second_copy_is_never_stored(bench: impl Bench) {
     let record = event_record(FIRST, 1);
     let first = log.publish(&record, 0).await.unwrap();
     assert!(is_wrong_last(&log, &record, 0).await);
-    let last = log.last_published(FIRST).await.unwrap().unwrap();
+    let last = log.last_published(FIRST).await.unwrap().commit.unwrap();
     assert_eq!((last.sequence, last.hash), (first, record.hash));
 }
 
@@ -126,12 +127,40 @@ async fn an_emptied_stream_has_no_last_commit(bench: impl Bench) {
     let log = bench.log();
     let first = log.publish(&event_record(FIRST, 1), 0).await.unwrap();
     bench.empty_events().await;
-    assert_eq!(log.last_published(FIRST).await.unwrap(), None);
+    assert_eq!(log.last_published(FIRST).await.unwrap().commit, None);
     assert!(is_wrong_last(&log, &event_record(FIRST, 2), first).await);
     // The same commit again, and at once: it is stored.
     assert!(log.publish(&event_record(FIRST, 1), 0).await.unwrap() > first);
-    let last = log.last_published(FIRST).await.unwrap().unwrap();
+    let last = log.last_published(FIRST).await.unwrap().commit.unwrap();
     assert_eq!(last.hash, event_record(FIRST, 1).hash);
+}
+
+async fn a_record_of_somebody_elses_does_not_hide_the_last_commit(bench: impl Bench) {
+    let log = bench.log();
+    bench.publish_foreign(FIRST, 1).await;
+    let last = log.last_published(FIRST).await.unwrap();
+    assert_eq!((last.commit, last.foreign()), (None, Some(last.sequence)));
+    let first = event_record(FIRST, 1);
+    assert!(is_wrong_last(&log, &first, 0).await);
+    let mut after = log.publish(&first, last.sequence).await.unwrap();
+    // More than one window, two windows, and behind records of another partition.
+    for (position, foreign) in [(2, 1), (3, 70), (4, 300)] {
+        let other = log.last_published(SECOND).await.unwrap().sequence;
+        let between = event_record(SECOND, position);
+        log.publish(&between, other).await.unwrap();
+        bench.publish_foreign(FIRST, foreign).await;
+        let last = log.last_published(FIRST).await.unwrap();
+        let commit = last.commit.unwrap();
+        let before = event_record(FIRST, position - 1);
+        assert_eq!((commit.sequence, commit.hash), (after, before.hash));
+        assert_eq!(last.position(), Some(before.position));
+        assert_eq!(last.foreign(), Some(last.sequence));
+        let next = event_record(FIRST, position);
+        assert!(is_wrong_last(&log, &next, after).await);
+        after = log.publish(&next, last.sequence).await.unwrap();
+    }
+    let last = log.last_published(FIRST).await.unwrap();
+    assert_eq!((last.sequence, last.foreign()), (after, None));
 }
 
 async fn a_dead_letter_is_copied_once_and_in_order(bench: impl Bench) {

@@ -78,6 +78,44 @@ async fn foreign_text_in_headers_never_makes_our_records_unpublishable() {
 }
 
 #[tokio::test]
+async fn the_headers_of_a_record_are_kept_once_and_up_to_a_limit() {
+    let servers = Servers::start(1).await;
+    let role = servers.process(Config::default());
+    let mut raw = RawNats::connect(&servers.url()).unwrap();
+    let mut lines = vec![open("world", true)];
+    lines.resize(101, "x".to_owned());
+    let block = |text: &str| format!("NATS/1.0\r\nA: {text}\r\n\r\n");
+    let long = block(&"long".repeat(15_000));
+    let short = block("short");
+    let bodies = [lines.join("\n"), String::new(), lines.join("\n")];
+    for (headers, body) in [&long, &long, &short].into_iter().zip(&bodies) {
+        raw.publish("sluice.cmd.0", Some(headers.as_bytes()), body.as_bytes())
+            .unwrap();
+    }
+    raw.flush().unwrap();
+    servers.applied(&[(0, 3)]).await;
+    role.stop().await;
+    let all = "SELECT count(*) FROM dead_letters";
+    assert_eq!(servers.number(all).await, 201);
+    let kept: Vec<(i32, Vec<u8>)> = sqlx::query_as(
+        "SELECT line, headers FROM dead_letters WHERE headers IS NOT NULL ORDER BY position, line",
+    )
+    .fetch_all(&servers.admin)
+    .await
+    .unwrap();
+    let cut = &long.as_bytes()[..journal::HEADERS_KEPT_MAX];
+    let expected = [(1, cut), (0, cut), (1, short.as_bytes())];
+    let expected = expected.map(|(line, headers)| (line, headers.to_vec()));
+    assert!(
+        kept == expected,
+        "{:?}",
+        kept.iter()
+            .map(|(line, headers)| (line, headers.len()))
+            .collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
 async fn many_unreadable_records_delay_a_partition_for_seconds_only() {
     let servers = Servers::start(1).await;
     let role = servers.process(Config::default());

@@ -10,6 +10,7 @@ mod locks;
 mod plans;
 mod poison;
 mod provenance;
+mod publish;
 mod unreachable;
 
 pub(crate) use bed::{LEDGER, Servers};

@@ -82,6 +82,7 @@ fn everything_happened(seen: &Seen) {
         "second copies of a dead letter recognised",
         "publications to a full DLQ",
         "purges of EVENTS",
+        "records of somebody else's on EVENTS",
         "poisonous commands buried",
         "undecodable commands buried",
         "keys used on both partitions",

@@ -148,7 +148,8 @@ async fn heal(world: &Shared, batches: &[Batch], partitions: u16) {
     drain(world, partitions).await;
 }
 
-/// Somebody with the `nats` command: takes records from our consumers, deletes them, purges EVENTS.
+/// Somebody with the `nats` command: takes records from our consumers, deletes them, purges EVENTS or
+/// publishes there.
 async fn intrude(world: Shared, mut chance: StdRng) {
     loop {
         tokio::time::sleep(Duration::from_millis(chance.random_range(100..4000))).await;
@@ -159,13 +160,19 @@ async fn intrude(world: Shared, mut chance: StdRng) {
             .first()
             .unwrap_or(name)
             .clone();
-        match chance.random_range(0..20) {
+        match chance.random_range(0..21) {
             0..12 => drop(world.commands.pull(&name)),
             12..16 => drop(world.commands.redeliver(&name)),
             16..19 => world.commands.delete_consumer(&name),
-            _ => {
+            19 => {
                 world.events.empty();
                 world.seen.count("purges of EVENTS");
+            }
+            _ => {
+                let partitions: Vec<Partition> = world.tables.partitions.keys().copied().collect();
+                let partition = partitions[chance.random_range(0..partitions.len())];
+                world.events.publish_foreign(partition);
+                world.seen.count("records of somebody else's on EVENTS");
             }
         }
     }
@@ -192,7 +199,7 @@ fn is_drained(world: &Shared, partition: Partition) -> bool {
         .after(partition, applied.sequence())
         .next()
         .is_none();
-    let published = world.events.last(partition).map(|last| last.position);
+    let published = world.events.last(partition).position();
     let all_copied = world.events.copied(partition).at
         == (world.tables.dead_letters.keys())
             .filter(|at| at.partition == partition)
