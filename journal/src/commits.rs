@@ -12,7 +12,7 @@ use crate::columns::{hash, partition_number, unreadable};
 macro_rules! select_commits {
     ($rest:literal) => {
         concat!(
-            "SELECT position, first_position, encoder, rules, serial, commands, previous_hash, hash
+            "SELECT position, first_position, encoder, commands, previous_hash, hash
                FROM commits ",
             $rest
         )
@@ -26,10 +26,6 @@ pub struct CommitRow {
     pub position: Position,
     /// Number of the encoder; a newer program may have written it.
     pub encoder: i16,
-    /// Version of the core that decided.
-    pub rules: i16,
-    /// Commits that touched a common account stand in its order; `None` where a version before this one committed.
-    pub serial: Option<i64>,
     pub commands: u32,
     pub previous_hash: [u8; 32],
     pub hash: [u8; 32],
@@ -42,8 +38,6 @@ impl FromRow<'_, PgRow> for CommitRow {
             position: Position::from_number(row.try_get("position")?),
             first_position: Position::from_number(row.try_get("first_position")?),
             encoder: row.try_get("encoder")?,
-            rules: row.try_get("rules")?,
-            serial: row.try_get("serial")?,
             commands: u32::try_from(commands)
                 .map_err(|_| unreadable(format!("{commands} commands")))?,
             previous_hash: hash(row, "previous_hash")?,

@@ -32,19 +32,6 @@ pub struct DeadLetter {
 /// Most bytes of a record's header block that are kept.
 pub const HEADERS_KEPT_MAX: usize = 8 * 1024;
 
-impl DeadLetter {
-    pub fn to_record(&self) -> DeadLetterRecord {
-        DeadLetterRecord {
-            at: self.at,
-            whole: self.whole,
-            recorded_at: self.recorded_at,
-            reason: self.reason.clone(),
-            detail: self.detail.clone(),
-            body: self.body.clone(),
-        }
-    }
-}
-
 /// The first dead letters after a place, in the order of the log.
 ///
 /// # Errors

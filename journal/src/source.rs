@@ -46,7 +46,7 @@ pub struct Source {
 enum Reading {
     /// On EVENTS behind `at`, once that is opened.
     Closed,
-    Events(Follow),
+    Events(Box<Follow>),
     /// In Postgres, which has commits that EVENTS lacks; then on EVENTS again.
     Rows(Rows),
     /// Nowhere.
@@ -108,7 +108,7 @@ impl Source {
     async fn step(&mut self) -> Result<Option<EventRecord>, Failed> {
         match &mut self.reading {
             Reading::Closed => {
-                self.reading = Reading::Events(self.follow().await?);
+                self.reading = Reading::Events(Box::new(self.follow().await?));
                 Ok(None)
             }
             Reading::Events(follow) => match follow.next(QUIET_MAX).await {

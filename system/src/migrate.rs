@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{Migrate, MigrateError};
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::time::Instant;
@@ -159,6 +160,6 @@ fn is_blocked(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
         return false;
     };
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     matches!(code.as_deref(), Some("55P03" | "40P01"))
 }

@@ -611,3 +611,16 @@ async fn an_event_reads_as_its_commit_wrote_it() {
         assert_eq!(answer["actor"], "key:4f2a");
     }
 }
+
+#[tokio::test]
+async fn a_row_that_no_program_wrote_is_an_error_and_not_left_out() {
+    let api = Api::start().await;
+    let _book = a_busy_day(&api).await;
+    api.get(&api.read_key, "/v1/events").await.expect(200);
+    sqlx::query("INSERT INTO partitions (partition) VALUES (-1)")
+        .execute(&api.pool)
+        .await
+        .unwrap();
+    let answer = api.get(&api.read_key, "/v1/events").await;
+    answer.expect_problem(503, "database_unavailable");
+}

@@ -5,6 +5,7 @@
 use journal::{CommitRow, DeadLetter, Decided};
 use ledger::{AccountKey, AccountRow};
 use schemas::{AccountStatus, Transfer, Verdict};
+use streams::DeadLetterRecord;
 use worker::Error;
 use worker::simulation::{AccountWrite, Commit, account_writes};
 
@@ -22,6 +23,18 @@ fn unless(holds: bool, constraint: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Poison(format!("violates {constraint}")))
+}
+
+/// What is published of a dead letter.
+pub(crate) fn copy(letter: &DeadLetter) -> DeadLetterRecord {
+    DeadLetterRecord {
+        at: letter.at,
+        whole: letter.whole,
+        recorded_at: letter.recorded_at,
+        reason: letter.reason.clone(),
+        detail: letter.detail.clone(),
+        body: letter.body.clone(),
+    }
 }
 
 impl View<'_> {
@@ -117,16 +130,13 @@ impl View<'_> {
             unless(!taken && before.is_none(), "the journal's primary key")?;
         }
         for letter in &commit.dead {
-            let record = DeadLetter::to_record(letter);
-            self.own.dead_letters.insert(letter.at, record);
+            self.own.dead_letters.insert(letter.at, copy(letter));
         }
         let record = &commit.record;
         let row = CommitRow {
             first_position: record.first_position,
             position: record.position,
             encoder: record.encoder,
-            rules: ledger::RULES,
-            serial: None,
             commands: record.count,
             previous_hash: record.previous_hash,
             hash: record.hash,

@@ -14,6 +14,7 @@ mod transaction;
 mod world;
 
 pub(crate) use commands::Appended;
+pub(crate) use constraints::copy;
 pub(crate) use faults::{Fault, Faults, Point, Seen};
 pub(crate) use log::Log;
 pub(crate) use process::Process;

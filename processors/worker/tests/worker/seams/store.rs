@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use journal::{DeadLetter, rebuild};
+use journal::rebuild;
 use schemas::{
     Account, AccountStatus, After, Event, EventKind, LinePosition, Money, Outcome, Partition,
     Position, Timestamp, Transfer, Verdict,
@@ -13,6 +13,7 @@ use worker::simulation::{Commit, Lease, Row, Store, Transaction as _};
 
 use super::bench::Bench;
 use super::commits::{ACCEPTED_AT, batch, commit_of, dead_letter, step, write};
+use crate::double::copy;
 
 const FIRST: Partition = Partition(0);
 const SECOND: Partition = Partition(1);
@@ -220,7 +221,7 @@ async fn every_kind_of_outcome_is_read_back_as_it_was_written(bench: impl Bench)
             .map(|decided| decided.event)
             .collect();
         assert_eq!(events, expected);
-        assert_eq!(dead_letters, [DeadLetter::to_record(&dead)]);
+        assert_eq!(dead_letters, [copy(&dead)]);
         assert_eq!(rebuild(FIRST, &commit, &events).unwrap(), written.record);
         kinds.extend(events.iter().map(|event| event.outcome.kind().as_str()));
 
