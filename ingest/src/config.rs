@@ -48,7 +48,7 @@ pub struct Limits {
     pub batch_lines_max: usize,
     /// What batches hold together, from the arrival of their bytes until their answers are written.
     pub batches_bytes_max: usize,
-    /// Batches that are worked on at a time; more are told to come back.
+    /// Batches that are put on the log at a time; more are told to come back.
     pub batches_max: usize,
     /// What one partition queues for its next records; more is told to come back.
     pub queue_commands_max: usize,

@@ -11,8 +11,8 @@ use crate::{Config, Error};
 
 /// How often a connection that is not known is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// How often one that is known is asked about again: a replica may have been started anew.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// How often one that is known is asked about again: a replica may have been started anew, and is believed until then.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a 202 says.
 pub(crate) struct Found {
@@ -58,18 +58,26 @@ pub(crate) async fn find(config: &Config, log: &Log) -> Result<Found, Error> {
     })
 }
 
-/// Asks about every new connection, and now and then about the one that there is.
+/// Asks about every new connection, and now and then about the one that there is. Says what it found when that is new.
 pub(crate) async fn watch(log: Log, monitors: String) {
     let mut asked_at = tokio::time::Instant::now();
+    let mut said = String::new();
     loop {
         tokio::time::sleep(LOOK_AGAIN).await;
         if !log.is_connected() || (log.is_durable() && asked_at.elapsed() < ASK_AGAIN) {
             continue;
         }
-        let was = log.is_durable();
         asked_at = tokio::time::Instant::now();
-        match log.check_durability(&monitors).await {
-            Ok(Durability::SyncAlways) if was => {}
+        let found = log.check_durability(&monitors).await;
+        let now = match &found {
+            Ok(durability) => format!("{durability:?}"),
+            Err(error) => error.to_string(),
+        };
+        if now == said {
+            continue;
+        }
+        said = now;
+        match found {
             Ok(Durability::SyncAlways) => tracing::info!("what the log acknowledges is on disk"),
             Ok(Durability::SyncLazily) => {
                 tracing::error!(

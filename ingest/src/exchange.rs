@@ -43,7 +43,7 @@ impl Exchange {
     ) -> Result<Response<Body>, Infallible> {
         let id = self.api.request_ids.of(request.headers());
         if header_bytes(&request) > self.api.limits.header_bytes_max {
-            return Ok(self.finish(headers_too_long().into_response(), id));
+            return Ok(self.finish(self.headers_too_long().into_response(), id));
         }
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(id.clone());
@@ -74,6 +74,15 @@ impl Exchange {
             body.len()
         )
         .into_bytes()
+    }
+
+    fn headers_too_long(&self) -> Problem {
+        let most = self.api.limits.header_bytes_max;
+        Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers_too_long",
+            format!("the path and headers of a request are at most {most} bytes"),
+        )
     }
 
     fn finish(&self, mut response: Response<Body>, id: RequestId) -> Response<Body> {
@@ -107,14 +116,6 @@ fn header_bytes(request: &Request<Incoming>) -> usize {
     headers.fold(target, |bytes, (name, value)| {
         bytes + name.as_str().len() + value.len() + ": \r\n".len()
     })
-}
-
-fn headers_too_long() -> Problem {
-    Problem::new(
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        "headers_too_long",
-        "the path and headers of a request are at most 32 KiB",
-    )
 }
 
 fn panicked(id: &RequestId) -> Problem {

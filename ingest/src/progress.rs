@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use schemas::{LinePosition, TransferId};
+use schemas::{LinePosition, Partition, Position, TransferId};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -19,8 +19,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Progress {
     store: Arc<Store>,
-    /// Number of each partition and its applied position.
-    applied: watch::Sender<HashMap<u16, i64>>,
+    /// Applied position of each partition.
+    applied: watch::Sender<HashMap<Partition, Position>>,
     unplaced: Mutex<Unplaced>,
     somebody_waits: Notify,
 }
@@ -56,14 +56,14 @@ impl Progress {
         places: impl IntoIterator<Item = LinePosition>,
         until: Instant,
     ) {
-        let mut last: HashMap<u16, i64> = HashMap::new();
+        let mut last: HashMap<Partition, Position> = HashMap::new();
         for at in places {
-            let last = last.entry(at.partition.0).or_default();
-            *last = at.position.number().max(*last);
+            let last = last.entry(at.partition).or_default();
+            *last = at.position.max(*last);
         }
         let mut applied = self.applied.subscribe();
         self.somebody_waits.notify_one();
-        let is_reached = |applied: &HashMap<u16, i64>| {
+        let is_reached = |applied: &HashMap<Partition, Position>| {
             last.iter()
                 .all(|(partition, last)| applied.get(partition).is_some_and(|at| at >= last))
         };
@@ -110,10 +110,7 @@ impl Progress {
         let Ok(positions) = self.store.applied_positions().await else {
             return;
         };
-        let positions = positions
-            .into_iter()
-            .filter_map(|(partition, applied)| Some((u16::try_from(partition).ok()?, applied)))
-            .collect();
+        let positions = positions.into_iter().collect();
         let has_moved = self.applied.send_if_modified(|applied| {
             let has_moved = *applied != positions;
             *applied = positions;

@@ -58,7 +58,10 @@ pub(crate) async fn keys(args: KeysArgs) -> anyhow::Result<ExitCode> {
                     "ledger {ledger} has no active key {id}: `sluice keys list --ledger {ledger}` shows them"
                 );
             }
-            println!("key {id} is revoked; running APIs refuse it within 5 s");
+            println!(
+                "key {id} is revoked; running APIs refuse it within {} s",
+                ingest::Limits::default().key_refresh.as_secs()
+            );
         }
     }
     Ok(ExitCode::SUCCESS)

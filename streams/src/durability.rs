@@ -1,116 +1,148 @@
-//! Whether an acknowledgement of the server means "on disk".
+//! Whether an acknowledgement of the log means "on disk".
 //!
-//! Invariant: only the servers' own word counts: of the one that we talk to and of each that keeps `COMMANDS`. Their
-//! monitoring ports are the one place that tells (`sync_always` of `/varz`); nothing of it shows on the client protocol.
+//! Invariant: of the server that we talk to and of each replica of `COMMANDS` that can store, this very start has said
+//! that it syncs always. What a server said counts until its end, whether its port answers later or not; a start that
+//! has said nothing counts as lazy. Only a replica that the leader has no connection with does not count.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
-use serde::Deserialize;
-use tokio::net::TcpStream;
+use async_nats::jetstream::stream::ClusterInfo;
+use futures::future::join_all;
 
 use crate::log::get_stream;
+use crate::monitor::{Durability, Peer, View, ports, view};
 use crate::streams::COMMANDS;
 use crate::{Error, Log};
-
-const TIMEOUT: Duration = Duration::from_secs(5);
-const BODY_BYTES_MAX: usize = 1 << 20;
-
-/// How the server writes what it acknowledges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// Every record is synced before it is acknowledged.
-    SyncAlways,
-    /// Records are synced now and then: a power failure loses acknowledged ones.
-    SyncLazily,
-}
-
-/// What a server says of itself.
-#[derive(Debug, Deserialize)]
-struct Server {
-    #[serde(rename = "server_id")]
-    id: String,
-    #[serde(rename = "server_name")]
-    name: String,
-    #[serde(default)]
-    jetstream: JetStream,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct JetStream {
-    config: Option<JetStreamConfig>,
-}
-
-#[derive(Debug, Deserialize)]
-struct JetStreamConfig {
-    #[serde(default)]
-    sync_always: bool,
-}
-
-impl Server {
-    fn durability(&self) -> Durability {
-        match &self.jetstream.config {
-            Some(config) if config.sync_always => Durability::SyncAlways,
-            _ => Durability::SyncLazily,
-        }
-    }
-}
-
-/// Asks the monitoring ports at `urls` (`http://host:port`, several separated by commas): lazily where one of them is.
-///
-/// # Errors
-/// When a port does not answer.
-pub async fn durability(urls: &str) -> Result<Durability, Error> {
-    Ok(weakest(ask(urls).await?.iter()))
-}
-
-async fn ask(urls: &str) -> Result<Vec<Server>, Error> {
-    let mut servers = Vec::new();
-    for url in urls.split(',').map(str::trim) {
-        let doing =
-            || format!("asking nats-server's monitoring port {url} whether it syncs always");
-        let body = tokio::time::timeout(TIMEOUT, get(url, "/varz"))
-            .await
-            .map_err(|source| Error::unavailable(doing(), source))?
-            .map_err(|source| Error::unavailable(doing(), source))?;
-        let server: Server =
-            serde_json::from_slice(&body).map_err(|source| Error::unavailable(doing(), source))?;
-        servers.push(server);
-    }
-    Ok(servers)
-}
-
-fn weakest<'a>(mut servers: impl Iterator<Item = &'a Server>) -> Durability {
-    let lazily = servers.any(|server| server.durability() == Durability::SyncLazily);
-    if lazily {
-        Durability::SyncLazily
-    } else {
-        Durability::SyncAlways
-    }
-}
 
 /// One connection to one start of one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Session {
-    server_id: String,
+    server: Peer,
     client_id: u64,
 }
 
-/// What was found of the connection that there was last; appends are refused over any other.
+/// What was found out; appends are refused over any connection but the one that was found durable last.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Checked(Arc<RwLock<Option<Session>>>);
+pub(crate) struct Checked(Arc<RwLock<Findings>>);
+
+#[derive(Debug, Default)]
+struct Findings {
+    durable: Option<Session>,
+    /// What each port said last, by its address.
+    said: BTreeMap<String, Said>,
+}
+
+/// A server's word, good from its start to its end.
+#[derive(Debug, Clone)]
+struct Said {
+    server_id: String,
+    durability: Durability,
+}
+
+/// The servers as their ports show them at one time.
+struct Seen {
+    /// Of these the port answers and they keep streams.
+    answering: Vec<Peer>,
+    /// Those, and whoever is connected with one that answers.
+    online: Vec<Peer>,
+    said: Vec<Said>,
+    /// Why a port did not answer.
+    silent: Option<Error>,
+}
 
 impl Checked {
-    fn set(&self, session: Option<Session>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = session;
+    fn set(&self, durable: Option<Session>) {
+        let mut findings = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        findings.durable = durable;
     }
 
     fn is(&self, session: &Session) -> bool {
-        let checked = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        checked.as_ref() == Some(session)
+        let findings = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        findings.durable.as_ref() == Some(session)
+    }
+
+    async fn look(&self, urls: &str) -> Seen {
+        let views = join_all(ports(urls).map(async |url| (url, view(url).await))).await;
+        let mut findings = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let said = &mut findings.said;
+        said.retain(|known, _| ports(urls).any(|url| url == known));
+        let (mut answering, mut online, mut silent) = (Vec::new(), Vec::new(), None);
+        for (url, view) in views {
+            let View {
+                server,
+                durability,
+                routes,
+            } = match view {
+                Ok(view) => view,
+                Err(error) => {
+                    silent = Some(error);
+                    continue;
+                }
+            };
+            online.extend(routes);
+            let Some(durability) = durability else {
+                said.remove(url);
+                continue;
+            };
+            online.push(server.clone());
+            let server_id = server.id.clone();
+            said.insert(
+                url.to_owned(),
+                Said {
+                    server_id,
+                    durability,
+                },
+            );
+            answering.push(server);
+        }
+        Seen {
+            answering,
+            online,
+            said: said.values().cloned().collect(),
+            silent,
+        }
+    }
+}
+
+impl Seen {
+    fn durability(mut self, ours: &Peer, cluster: &ClusterInfo) -> Result<Durability, Error> {
+        let leader = cluster.leader.as_deref();
+        let leader_answers = self
+            .answering
+            .iter()
+            .any(|server| Some(server.name.as_str()) == leader);
+        let followers = cluster.replicas.iter().map(|replica| replica.name.as_str());
+        let mut found = vec![self.said_by(ours)];
+        for name in leader.into_iter().chain(followers) {
+            let mut online = self
+                .online
+                .iter()
+                .filter(|server| server.name == name)
+                .peekable();
+            // The leader says so itself: it is connected with no server of this name. A name that the leader does not
+            // know either is that of a server that it was never connected with.
+            if online.peek().is_none() && !leader_answers {
+                found.push(Err(name.to_owned()));
+            }
+            found.extend(online.map(|server| self.said_by(server)));
+        }
+        let mut weakest = Durability::SyncAlways;
+        for found in found {
+            match found {
+                Ok(Durability::SyncAlways) => {}
+                Ok(Durability::SyncLazily) => weakest = Durability::SyncLazily,
+                Err(name) => return Err(unknown(&name, self.silent.take())),
+            }
+        }
+        Ok(weakest)
+    }
+
+    /// Its name where this start of it has said nothing.
+    fn said_by(&self, server: &Peer) -> Result<Durability, String> {
+        let said = self.said.iter().find(|said| said.server_id == server.id);
+        said.map(|said| said.durability)
+            .ok_or_else(|| server.name.clone())
     }
 }
 
@@ -130,76 +162,112 @@ impl Log {
         checked.is_none_or(|checked| checked.is(&self.session()))
     }
 
-    /// Asks the monitoring ports at `urls` about the server that we talk to and every replica of `COMMANDS`.
+    /// Asks the monitoring ports at `urls` about the server that we talk to and every replica of `COMMANDS` that can
+    /// store. A port may be silent where its server said before, since its start, how it syncs.
     ///
     /// # Errors
-    /// `Misconfigured` when one of these is not among them; else when a server does not answer.
+    /// When one of these has not said it: `Misconfigured` where every port answers. Else when the log does not answer.
     pub async fn check_durability(&self, urls: &str) -> Result<Durability, Error> {
         let session = self.session();
-        let found = self.durability_of(&session, urls).await;
-        if let Some(checked) = &self.checked {
-            match found {
-                Ok(Durability::SyncAlways) => checked.set(Some(session)),
-                // A port that does not answer now says nothing against what it said of this connection.
-                Err(Error::Unavailable { .. }) => {}
-                Ok(Durability::SyncLazily) | Err(_) => checked.set(None),
-            }
-        }
-        found
-    }
-
-    async fn durability_of(&self, session: &Session, urls: &str) -> Result<Durability, Error> {
-        let servers = ask(urls).await?;
-        let ours = servers
-            .iter()
-            .find(|server| server.id == session.server_id)
-            .ok_or_else(|| unknown(&self.connection.client.server_info().server_name))?;
+        let checked = self.checked.clone().unwrap_or_default();
+        let seen = checked.look(urls).await;
+        // Where the log does not answer, it says nothing against what was found.
         let stream = get_stream(&self.jetstream, COMMANDS).await?;
         let cluster = stream.cached_info().cluster.clone().unwrap_or_default();
-        let replicas = cluster.replicas.into_iter().map(|replica| replica.name);
-        let mut needed = vec![ours];
-        for name in cluster.leader.into_iter().chain(replicas) {
-            let named = servers.iter().find(|server| server.name == name);
-            needed.push(named.ok_or_else(|| unknown(&name))?);
-        }
-        Ok(weakest(needed.into_iter()))
+        let found = seen.durability(&session.server, &cluster);
+        let durable = matches!(found, Ok(Durability::SyncAlways));
+        checked.set(durable.then_some(session));
+        found
     }
 
     fn session(&self) -> Session {
         let info = self.connection.client.server_info();
         Session {
-            server_id: info.server_id,
+            server: Peer {
+                id: info.server_id,
+                name: info.server_name,
+            },
             client_id: info.client_id,
         }
     }
 }
 
-fn unknown(name: &str) -> Error {
-    Error::Misconfigured(format!(
-        "nothing tells whether the nats-server {name} syncs always: its monitoring port is not among those given"
-    ))
+fn unknown(name: &str, silent: Option<Error>) -> Error {
+    let nobody = format!("nothing tells whether the nats-server {name} syncs always");
+    match silent {
+        Some(silent) => Error::unavailable(nobody, silent),
+        None => Error::Misconfigured(format!(
+            "{nobody}: its monitoring port is not among those given, or it keeps no streams"
+        )),
+    }
 }
 
-async fn get(url: &str, path: &str) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-    let authority = url
-        .strip_prefix("http://")
-        .ok_or("the address of the monitoring port begins with http://")?
-        .trim_end_matches('/');
-    let stream = TcpStream::connect(authority).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let request = hyper::Request::get(path)
-        .header(hyper::header::HOST, authority)
-        .body(Empty::<Bytes>::new())?;
-    let answer = sender.send_request(request).await?;
-    if !answer.status().is_success() {
-        return Err(format!("the monitoring port answered {}", answer.status()).into());
+#[cfg(test)]
+mod tests {
+    use async_nats::jetstream::stream::PeerInfo;
+
+    use super::*;
+
+    /// Of three servers of which `a` leads and is ours. An id ends in how its server syncs, `?` where it has not said.
+    fn found(answering: &[&str], online: &[&str]) -> Option<Durability> {
+        let peer = |id: &&str| Peer {
+            id: (*id).to_owned(),
+            name: id[..1].to_owned(),
+        };
+        let said = ["a always", "b always", "b lazily", "c always"].map(|id| Said {
+            server_id: id.to_owned(),
+            durability: if id.ends_with("always") {
+                Durability::SyncAlways
+            } else {
+                Durability::SyncLazily
+            },
+        });
+        let seen = Seen {
+            answering: answering.iter().map(peer).collect(),
+            online: online.iter().chain(answering).map(peer).collect(),
+            said: said.to_vec(),
+            silent: None,
+        };
+        let replica = |name: &str| PeerInfo {
+            name: name.to_owned(),
+            current: true,
+            active: std::time::Duration::ZERO,
+            offline: false,
+            lag: None,
+        };
+        let cluster = ClusterInfo {
+            leader: Some("a".to_owned()),
+            replicas: vec![replica("b"), replica("c")],
+            ..ClusterInfo::default()
+        };
+        seen.durability(&peer(&"a always"), &cluster).ok()
     }
-    let body = Limited::new(answer.into_body(), BODY_BYTES_MAX)
-        .collect()
-        .await?
-        .to_bytes();
-    connection.abort();
-    Ok(body)
+
+    #[test]
+    fn only_a_replica_that_the_leader_is_not_connected_with_does_not_count() {
+        let always = Some(Durability::SyncAlways);
+        let (a, b, c) = ("a always", "b always", "c always");
+        for (answering, online, expected) in [
+            (&[a, b, c][..], &[][..], always),
+            // Silent ports of servers that said it before.
+            (&[a], &[b, c], always),
+            (&[b], &[a, c], always),
+            (&[], &[], None),
+            // A replica is gone, as the leader says.
+            (&[a], &[b], always),
+            (&[a], &[], always),
+            // A replica is gone, as a follower says.
+            (&[b], &[a], None),
+            // A replica was started anew and has not said it.
+            (&[a, c], &["b ?"], None),
+            (&[a, c], &[b, "b ?"], None),
+            (&[a, c], &["b lazily"], Some(Durability::SyncLazily)),
+        ] {
+            assert_eq!(
+                found(answering, online),
+                expected,
+                "{answering:?} {online:?}"
+            );
+        }
+    }
 }

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
-use crate::answers::{Answer, Told, answers};
+use crate::answers::{Answer, Placed, Told, answers};
 use crate::api::Api;
 use crate::append::{Manner, Outcomes, WhenFull};
 use crate::keyring::{Key, Ledger};
@@ -106,7 +106,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let (body, share) = ndjson(request, &api).await?;
     // Not before the body is there: whoever sends slowly holds no turn.
-    let _permit = api.batches.try_acquire().map_err(|_| {
+    let turn = api.batches.try_acquire().map_err(|_| {
         Problem::unavailable(
             "overloaded",
             "too many batches at a time; nothing was sent, try again",
@@ -122,7 +122,11 @@ pub(crate) async fn create(
         when_full: WhenFull::Wait,
     };
     let lines = lines(&body, api.limits.batch_lines_max)?;
-    let answers = send(&api, &key, &lines, key.asks(&headers), manner, wait).await;
+    let placed = place(&api, &key, &lines, key.asks(&headers), manner).await;
+    // Who waits for outcomes takes nobody's turn: what it holds is memory, which counts as its own.
+    drop(turn);
+    let until = wait.map(|wait| wait.until);
+    let answers = answers(&api, &key.ledger, placed, until).await;
     let numbers: Vec<usize> = lines.iter().map(|(number, _)| *number).collect();
     drop(body);
     let answer = share.answer(write(&numbers, &answers, wait, request_id.as_str()));
@@ -155,14 +159,14 @@ fn lines(body: &Bytes, lines_max: usize) -> Result<Vec<(usize, &[u8])>, Problem>
     Ok(lines)
 }
 
-async fn send(
+/// Puts the lines on the log.
+async fn place(
     api: &Api,
     key: &Key,
     lines: &[(usize, &[u8])],
     asked: Asked,
     manner: Manner,
-    wait: Option<Wait>,
-) -> Vec<Result<Answer, Problem>> {
+) -> Vec<Result<Placed, Problem>> {
     let mut submitted = Vec::with_capacity(lines.len());
     for (_, line) in lines {
         submitted.push(submit_line(api, &key.ledger, line, asked.clone(), manner).await);
@@ -174,7 +178,7 @@ async fn send(
             Err(problem) => Err(problem),
         });
     }
-    answers(api, &key.ledger, placed, wait.map(|wait| wait.until)).await
+    placed
 }
 
 async fn submit_line(

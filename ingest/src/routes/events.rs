@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use journal::Place;
-use schemas::{Encoder, Event, Partition};
+use schemas::{Encoder, Event, Partition, Position};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::IntoParams;
@@ -87,7 +87,7 @@ async fn read(
         let lines_max = i64::try_from(STRETCH_LINES_MAX.min(lines_left)).unwrap_or(1);
         let window = api
             .store
-            .window(Partition(partition), after, applied, lines_max)
+            .window(partition, after, applied, lines_max)
             .await?;
         let Some(window) = window else {
             continue;
@@ -109,7 +109,7 @@ async fn read(
             data.push(json);
         }
         cursor.places.insert(partition, place);
-        cursor.first = partition + 1;
+        cursor.first = partition.0 + 1;
         behind.push_back((partition, applied));
         lines_left = lines_left.saturating_sub(window.lines);
         if data.len() >= limit || lines_left == 0 {
@@ -138,17 +138,14 @@ fn json(encoder: Encoder, event: &Event) -> Box<RawValue> {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Cursor {
     first: u16,
-    places: BTreeMap<u16, Place>,
+    places: BTreeMap<Partition, Place>,
 }
 
 impl Cursor {
     /// Every partition and its applied position, beginning with the one whose turn it is: a busy one holds up no other.
-    fn round(&self, applied: Vec<(i16, i64)>) -> VecDeque<(u16, i64)> {
-        let mut round: VecDeque<(u16, i64)> = applied
-            .into_iter()
-            .filter_map(|(partition, applied)| Some((u16::try_from(partition).ok()?, applied)))
-            .collect();
-        let first = round.partition_point(|(partition, _)| *partition < self.first);
+    fn round(&self, applied: Vec<(Partition, Position)>) -> VecDeque<(Partition, Position)> {
+        let mut round = VecDeque::from(applied);
+        let first = round.partition_point(|(partition, _)| partition.0 < self.first);
         round.rotate_left(first);
         round
     }
@@ -167,14 +164,14 @@ impl Cursor {
         let first = parts.next().and_then(|first| first.parse().ok());
         let places = parts.map(|part| {
             let mut numbers = part.split('.');
-            let partition = numbers.next()?.parse().ok()?;
+            let partition = Partition(numbers.next()?.parse().ok()?);
             let place = Place {
                 position: numbers.next()?.parse().ok()?,
                 line: numbers.next()?.parse().ok()?,
             };
             numbers.next().is_none().then_some((partition, place))
         });
-        let places: Option<BTreeMap<u16, Place>> = places.collect();
+        let places: Option<BTreeMap<Partition, Place>> = places.collect();
         match (first, places) {
             (Some(first), Some(places)) => Ok(Self { first, places }),
             _ => Err(cursor_malformed()),
@@ -191,7 +188,7 @@ mod tests {
         let place = |position, line| Place { position, line };
         let cursor = Cursor {
             first: 3,
-            places: BTreeMap::from([(0, place(1042, 3)), (7, place(9, 0))]),
+            places: BTreeMap::from([(Partition(0), place(1042, 3)), (Partition(7), place(9, 0))]),
         };
         assert_eq!(Cursor::decode(&cursor.encode()).unwrap(), cursor);
         assert_eq!(Cursor::decode("0").unwrap(), Cursor::default());
@@ -215,8 +212,12 @@ mod tests {
             first: 2,
             places: BTreeMap::new(),
         };
-        let round = cursor.round(vec![(0, 5), (1, 5), (2, 5), (3, 5)]);
-        let order: Vec<u16> = round.into_iter().map(|(partition, _)| partition).collect();
+        let applied = (0..4).map(|partition| (Partition(partition), Position::from_number(5)));
+        let round = cursor.round(applied.collect());
+        let order: Vec<u16> = round
+            .into_iter()
+            .map(|(partition, _)| partition.0)
+            .collect();
         assert_eq!(order, [2, 3, 0, 1]);
     }
 }

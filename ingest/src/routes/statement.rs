@@ -113,7 +113,10 @@ pub(crate) async fn statement(
 /// The time that an answer about `asked` is true of; to be known before anything else is read.
 async fn as_of(api: &Api, asked: Option<Timestamp>) -> Result<Option<Timestamp>, Problem> {
     match asked {
-        Some(asked) => api.store.certain().await?.as_of(asked).map(Some),
+        Some(asked) => {
+            let certain = api.store.certain(api.appender.partitions()).await?;
+            certain.as_of(asked).map(Some)
+        }
         None => Ok(None),
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Invariant: a window never passes the applied position, so that a commit which comes late is never skipped.
 
-use journal::{Place, Stretch, encoders_in, events_in, partition_number};
-use schemas::{Encoder, Event, Partition};
+use journal::{Place, Stretch, columns, encoders_in, events_in, partition_number};
+use schemas::{Encoder, Event, Partition, Position};
 
 use super::{Store, Unavailable};
 
@@ -17,10 +17,22 @@ pub(crate) struct Window {
 
 impl Store {
     /// Applied position of each partition.
-    pub(crate) async fn applied_positions(&self) -> Result<Vec<(i16, i64)>, Unavailable> {
+    pub(crate) async fn applied_positions(
+        &self,
+    ) -> Result<Vec<(Partition, Position)>, Unavailable> {
         const SQL: &str = "SELECT partition, applied FROM partitions ORDER BY partition";
-        let query = sqlx::query_as(SQL).fetch_all(&self.pool);
-        self.read("reading applied positions", query).await
+        let read = async {
+            let rows: Vec<(i16, i64)> = sqlx::query_as(SQL).fetch_all(&self.pool).await?;
+            rows.into_iter()
+                .map(|(partition, applied)| {
+                    Ok((
+                        columns::partition(partition)?,
+                        Position::from_number(applied),
+                    ))
+                })
+                .collect()
+        };
+        self.read("reading applied positions", read).await
     }
 
     /// The next lines of a partition, of all ledgers, at most `lines_max`; `None` when there are none.
@@ -28,7 +40,7 @@ impl Store {
         &self,
         partition: Partition,
         after: Place,
-        applied: i64,
+        applied: Position,
         lines_max: i64,
     ) -> Result<Option<Window>, Unavailable> {
         const SQL: &str = "SELECT position, line
@@ -48,7 +60,7 @@ impl Store {
             .bind(partition_number(partition))
             .bind(after.position)
             .bind(after.line)
-            .bind(applied)
+            .bind(applied.number())
             .bind(lines_max)
             .fetch_all(&self.pool);
         let rows = self.read("reading the journal", query).await?;

@@ -410,3 +410,15 @@ async fn the_clients_request_id_comes_back_if_it_is_a_good_one() {
         assert!(asked(bad).await.starts_with("req_"), "{bad:?}");
     }
 }
+
+#[tokio::test]
+async fn headers_that_are_too_long_are_told_the_limit() {
+    let api = Api::start_with(|config| config.limits.header_bytes_max = 40_000).await;
+    let headers = [("x-long", &*"x".repeat(40_000))];
+    let answer = api
+        .send(Method::GET, "/healthz", "", &headers, Bytes::new())
+        .await;
+    answer.expect_problem(431, "headers_too_long");
+    let detail = answer.json()["detail"].to_string();
+    assert!(detail.contains("at most 40000 bytes"), "{detail}");
+}

@@ -120,6 +120,9 @@ impl<'a> Book<'a> {
             .await
             .unwrap();
         }
+        for partition in 1..self.api.log.partitions() {
+            apply(self.api, Partition(partition), 0).await;
+        }
         apply(self.api, Partition(0), self.position).await;
     }
 }

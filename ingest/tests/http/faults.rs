@@ -6,12 +6,13 @@ use axum::body::Bytes;
 use axum::http::Method;
 use ingest::{Config, Connections};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::json;
 use stack::{Postgres, testing};
 use streams::{Log, Settings};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Api, eventually, migrate};
+use crate::harness::{Api, eventually, migrate, transfer_body};
 
 /// Far below the time that an append is tried again.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -329,4 +330,32 @@ async fn batches_above_the_limit_come_back_later() {
         )
         .await;
     answer.expect_problem(400, "missing_field");
+}
+
+#[tokio::test]
+async fn a_batch_that_waits_for_its_outcomes_takes_nobodys_turn() {
+    let api = Api::start_with(|config| config.limits.batches_max = 1).await;
+    let line = |key: &str| {
+        let mut line = transfer_body("alice", "bob", "1.00");
+        line["idempotency_key"] = json!(key);
+        line.to_string()
+    };
+    let headers = [("prefer", "wait=30")];
+    let (first, second) = (line("k1"), line("k2"));
+    let waits = api.post("/v1/transfers/batch", &headers, &first);
+    let meanwhile = async {
+        eventually("the first batch is on the log", async || {
+            api.commands().await.len() == 1
+        })
+        .await;
+        eventually("the second has its turn", async || {
+            let answer = api.post("/v1/transfers/batch", &[], &second).await;
+            answer.status == 200
+        })
+        .await;
+    };
+    tokio::select! {
+        answer = waits => panic!("nobody decides, and yet: {answer:?}"),
+        () = meanwhile => {}
+    }
 }

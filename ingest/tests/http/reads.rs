@@ -312,7 +312,7 @@ async fn an_answer_about_a_time_is_of_a_time_before_which_nothing_is_decided_any
         ("4000", "1970-01-01T00:00:03.999999Z", "99.00", 2),
         ("4001", asked, "97.00", 3),
         ("9000", asked, "97.00", 3),
-        ("0", "1969-12-31T23:59:59.999999Z", "0.00", 0),
+        ("1", "1970-01-01T00:00:00.000999Z", "0.00", 0),
     ];
     for (until, as_of, balance, version) in cases {
         certain(until).await.unwrap();
@@ -355,16 +355,44 @@ async fn an_answer_about_a_time_is_of_a_time_before_which_nothing_is_decided_any
             .await;
         answer.expect_problem(400, "time_in_future");
     }
-    sqlx::query("DELETE FROM partitions")
-        .execute(&api.pool)
+}
+
+#[tokio::test]
+async fn there_is_no_past_before_every_partition_of_the_log_has_told_it() {
+    let api = Api::start().await;
+    let _book = a_busy_day(&api).await;
+    let run = async |sql: &'static str| sqlx::raw_sql(sql).execute(&api.pool).await.unwrap();
+    let ask = async |path: &str| {
+        let path = format!("/v1/accounts/alice/{path}=2020-01-01T00:00:00Z");
+        api.get(&api.read_key, path).await
+    };
+    // What the version before left: the column's default.
+    run("UPDATE partitions SET certain_at = 0 WHERE partition = 1").await;
+    for path in ["balance?at", "statement?to"] {
+        let answer = ask(path).await;
+        answer.expect_problem(503, "past_not_certain");
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    run("DELETE FROM partitions WHERE partition = 1").await;
+    ask("balance?at")
         .await
-        .unwrap();
-    let path = format!("/v1/accounts/alice/balance?at={asked}");
-    let found = api.get(&api.read_key, &path).await.expect(200);
-    assert_eq!(
-        found["version"], 0,
-        "nothing is certain where no processor ever was"
-    );
+        .expect_problem(503, "past_not_certain");
+    api.get(&api.read_key, "/v1/accounts/alice/balance")
+        .await
+        .expect(200);
+
+    apply(&api, Partition(1), 0).await;
+    // Of a log that had more partitions: nobody renews them any more.
+    apply(&api, Partition(api.log.partitions()), 7).await;
+    for frozen in [
+        "UPDATE partitions SET certain_at = 0 WHERE applied = 7",
+        "UPDATE partitions SET certain_at = 1000 WHERE applied = 7",
+    ] {
+        run(frozen).await;
+        let found = ask("balance?at").await.expect(200);
+        assert_eq!(found["as_of"], "2020-01-01T00:00:00Z", "{frozen}");
+        assert_eq!(found["balance"], "98.00");
+    }
 }
 
 #[tokio::test]
@@ -582,4 +610,17 @@ async fn an_event_reads_as_its_commit_wrote_it() {
         assert_eq!(answer["min_balance_seen"], "-0.10");
         assert_eq!(answer["actor"], "key:4f2a");
     }
+}
+
+#[tokio::test]
+async fn a_row_that_no_program_wrote_is_an_error_and_not_left_out() {
+    let api = Api::start().await;
+    let _book = a_busy_day(&api).await;
+    api.get(&api.read_key, "/v1/events").await.expect(200);
+    sqlx::query("INSERT INTO partitions (partition) VALUES (-1)")
+        .execute(&api.pool)
+        .await
+        .unwrap();
+    let answer = api.get(&api.read_key, "/v1/events").await;
+    answer.expect_problem(503, "database_unavailable");
 }

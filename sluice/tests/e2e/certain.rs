@@ -92,6 +92,13 @@ async fn what_is_said_about_a_time_is_said_again() {
     let load = Load::start(&system, 6, &ACCOUNTS);
     load.progress(100).await;
 
+    // A partition without traffic says so with its first renewal.
+    eventually("every partition has a certain time", async || {
+        let path = format!("/v1/accounts/alice/balance?at={}", now());
+        let answer = system.client().get(&path).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
     let said = listen(&mut client).await;
     // One time, from the moment when it is certain.
     let asked = now();

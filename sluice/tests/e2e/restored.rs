@@ -115,6 +115,9 @@ async fn an_older_copy_of_the_log_stops_the_partition() {
     )
     .await;
     assert!(system.processors.pop().unwrap().stop().await.success());
+    // Nobody ever decides it; the ingest remembers it as being on the log.
+    let gone = client.transfer("gone", "a", "b", "4.00", false).await;
+    assert_eq!(gone.status, 202, "{gone:?}");
     system.nats.stop().await.unwrap();
     std::fs::remove_dir_all(&files).unwrap();
     copy_dir(&copy, &files);
@@ -155,6 +158,10 @@ async fn an_older_copy_of_the_log_stops_the_partition() {
     })
     .await;
     assert_eq!(client.balance("a").await, "997.00");
+    let again = client.transfer("gone", "a", "b", "4.00", true).await;
+    assert_eq!(again.header("idempotent-replayed"), None, "{again:?}");
+    assert_eq!(again.expect(200)["status"], "posted");
+    assert_eq!(client.balance("a").await, "993.00");
 }
 
 #[tokio::test]

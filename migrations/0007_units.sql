@@ -1,0 +1,2 @@
+ALTER TABLE units ADD COLUMN created_at TIMESTAMPTZ NOT NULL DEFAULT '-infinity';
+ALTER TABLE units ALTER COLUMN created_at SET DEFAULT now();

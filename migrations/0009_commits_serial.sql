@@ -1,0 +1,2 @@
+-- no-transaction
+CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS commits_serial_key ON commits (serial);
