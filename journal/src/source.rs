@@ -136,7 +136,10 @@ impl Source {
 
     /// The next record on EVENTS.
     async fn on_events(&mut self, scanned: &Scanned) -> Result<Option<EventRecord>, Failed> {
-        let record = self.read(scanned)?;
+        let Some(record) = self.read(scanned)? else {
+            tracing::warn!(partition = %self.journal.partition, sequence = scanned.sequence, "passing over a record of EVENTS that no processor published");
+            return Ok(None);
+        };
         let is_new = record.position > self.at.position;
         if is_new && record.previous_hash == self.at.hash {
             return Ok(Some(record));
@@ -163,10 +166,10 @@ impl Source {
         Ok(None)
     }
 
-    /// A record whose bytes are those that its headers name.
-    fn read(&self, scanned: &Scanned) -> Result<EventRecord, SourceError> {
+    /// A record whose bytes are those that its headers name; `None` for one that does not claim to be a commit.
+    fn read(&self, scanned: &Scanned) -> Result<Option<EventRecord>, SourceError> {
         let Some(record) = scanned.event_record(self.journal.partition) else {
-            return Err(self.forged(scanned.sequence, "it lacks the headers of a commit"));
+            return Ok(None);
         };
         if link(&record.previous_hash, &record.body) != record.hash {
             return Err(self.forged(
@@ -174,7 +177,7 @@ impl Source {
                 "its bytes do not have the hash that its headers say",
             ));
         }
-        Ok(record)
+        Ok(Some(record))
     }
 
     /// Goes on with the commits that EVENTS no longer holds before a record.

@@ -44,16 +44,23 @@ fn linked(previous: [u8; 32], position: i64, headers: &HeaderMap) -> HeaderMap {
 }
 
 #[tokio::test]
-async fn a_record_that_is_no_commit_is_an_error_that_names_it() {
-    let error = forged(|_, _| HeaderMap::new()).await;
-    assert!(
-        error.ends_with("it lacks the headers of a commit"),
-        "{error}"
-    );
+async fn a_record_that_claims_to_be_a_commit_and_is_none_is_an_error_that_names_it() {
     let error = forged(|_, headers| headers.clone()).await;
     assert!(error.contains("its bytes do not have the hash"), "{error}");
     let error = forged(|position, headers| linked([7; 32], position + 1, headers)).await;
     assert!(error.contains("Postgres has no such commit"), "{error}");
     let error = forged(|position, headers| linked([7; 32], position, headers)).await;
     assert!(error.contains("Postgres has another commit"), "{error}");
+}
+
+#[tokio::test]
+async fn a_record_that_does_not_claim_to_be_a_commit_is_passed_over() {
+    let mut bed = Bed::with(3).await;
+    let mut source = bed.source(Link::default());
+    take(&mut source, 3).await;
+    bed.publish((HeaderMap::new(), BODY.into())).await;
+    bed.commit(2).await;
+    let live = take(&mut source, 2).await;
+    let mut from_there = bed.source(Link::default());
+    assert_eq!(take(&mut from_there, 5).await[3..], live[..]);
 }
