@@ -41,6 +41,11 @@ pub struct System {
 impl System {
     /// Starts servers and roles, prepares the demo ledger, and writes the ready file.
     pub async fn start(args: &StackArgs, shutdown: &CancellationToken) -> anyhow::Result<Self> {
+        if args.servers.nats.is_some() != args.servers.database.is_some() {
+            bail!(
+                "give both --nats and --database, or neither: a log and a database that do not belong together stop every partition"
+            );
+        }
         for role in &args.roles.0 {
             role.check_free()?;
         }

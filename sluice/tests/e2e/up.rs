@@ -237,3 +237,17 @@ async fn a_taken_port_is_named_with_the_flag_that_changes_it() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn one_given_server_without_the_other_is_refused_before_anything_is_touched() {
+    let one = [
+        ["up", "--nats", "nats://127.0.0.1:1"],
+        ["up", "--database", "postgres://127.0.0.1:1/sluice"],
+    ];
+    for args in one {
+        let output = run(&args).await;
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("give both --nats and --database"), "{said}");
+    }
+}
