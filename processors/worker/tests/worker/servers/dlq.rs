@@ -54,9 +54,7 @@ async fn a_full_dlq_holds_nothing_up_and_gets_each_dead_letter_once_when_there_i
     })
     .await;
     assert_eq!(copies(&servers).await.len(), 0);
-    role.stop().await;
 
-    let role = servers.process(Config::default());
     limit(&servers, 1 << 20).await;
     let behind = "SELECT count(*) FROM partitions WHERE dlq_published < applied";
     until(async || servers.number(behind).await == 0).await;
