@@ -4,18 +4,22 @@
 
 mod accounts;
 mod batch;
+mod memory;
 mod partitions;
 mod rows;
 mod session;
 
 use std::time::Duration;
 
+use schemas::TransferId;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use uuid::Uuid;
 
 use crate::{Error, times};
 
 pub(crate) use batch::Batch;
+pub use memory::Memory;
 
 /// What a processor's sessions run with. Plans are made for keys, not for tables: a plan made while a table
 /// was empty would stay a sequential scan. Time-outs lie below the lease (see [`times`]), so that a process that stands
@@ -55,6 +59,12 @@ pub fn sessions_max(partitions: u16) -> u32 {
 pub struct Postgres {
     pub pool: PgPool,
     pub lease: Duration,
+    pub memory: Memory,
+}
+
+fn uuids(ids: &[TransferId]) -> Vec<Uuid> {
+    let uuids = ids.iter().map(|id| Uuid::from_bytes(id.to_bytes()));
+    uuids.collect()
 }
 
 /// Sorts what Postgres says by what is to be done.

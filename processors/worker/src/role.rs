@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assign::{Assignment, create_partitions};
 use crate::hold::Processor;
-use crate::postgres::Postgres;
+use crate::postgres::{Memory, Postgres};
 use crate::turns::Turns;
 use crate::{Config, Error};
 
@@ -41,6 +41,7 @@ pub async fn run(
     let store = Postgres {
         pool: connections.database,
         lease: config.lease,
+        memory: Memory::new(config.accounts_remembered_max),
     };
     let owner = owner();
     tracing::info!(owner, "processing");

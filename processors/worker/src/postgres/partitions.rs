@@ -9,9 +9,10 @@ use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use sqlx::Row as _;
 use streams::DeadLetterRecord;
 
-use super::session::{FirstStatement, OpenTransaction};
-use super::{Batch, Postgres, classify};
-use crate::seam::{Advance, Lease, Row, Store};
+use super::batch::{FirstLook, KEYS};
+use super::session::{FirstStatements, OpenTransaction};
+use super::{Batch, Postgres, classify, uuids};
+use crate::seam::{Advance, Lease, Looking, Row, Store};
 use crate::{Error, times};
 
 impl Store for Postgres {
@@ -25,10 +26,11 @@ impl Store for Postgres {
 
     async fn take_over(&self, partition: Partition, owner: &str) -> Result<Option<Row>, Error> {
         let failed = |error| classify("taking the partition over", error);
-        let asks_itself = FirstStatement::new("SELECT pg_backend_pid()", []);
-        let (transaction, row) = OpenTransaction::begin(&self.pool, asks_itself)
+        let asks_itself = FirstStatements::new("SELECT pg_backend_pid()", []);
+        let (transaction, answers) = OpenTransaction::begin(&self.pool, asks_itself)
             .await
             .map_err(failed)?;
+        let row = answers.first().and_then(|rows| rows.first());
         let row = row.ok_or(sqlx::Error::RowNotFound).map_err(failed)?;
         let pid = row.try_get(0).map_err(failed)?;
         let taken = take_over(transaction, partition, owner, self.lease);
@@ -160,7 +162,12 @@ impl Store for Postgres {
         fenced(recorded, "recording how far dead letters are copied")
     }
 
-    async fn begin(&self, lease: Lease, advance: Advance) -> Result<Batch, Error> {
+    async fn begin(
+        &self,
+        lease: Lease,
+        advance: Advance,
+        looking: Looking<'_>,
+    ) -> Result<Batch, Error> {
         let failed = |error| classify("moving the position", error);
         let numbers = [
             i64::from(partition_number(lease.partition)),
@@ -171,15 +178,27 @@ impl Store for Postgres {
             advance.published.number(),
             i64::try_from(self.lease.as_millis()).expect("a lease is seconds long"),
         ];
-        let fence = FirstStatement::new(FENCE, numbers);
-        let (transaction, row) = OpenTransaction::begin(&self.pool, fence)
+        let fence = FirstStatements::new(FENCE, numbers);
+        let first = match looking {
+            Looking::Once(reads) => fence.then(KEYS, &uuids(&reads.transfers)),
+            Looking::Carefully => fence,
+        };
+        let (transaction, answers) = OpenTransaction::begin(&self.pool, first)
             .await
             .map_err(failed)?;
-        let certain_at = row.ok_or(Error::Fenced)?.try_get(0).map_err(failed)?;
-        Ok(Batch::new(
-            transaction,
-            Timestamp::from_nanoseconds(certain_at),
-        ))
+        let mut answers = answers.into_iter();
+        let moved = answers.next().unwrap_or_default();
+        let moved = moved.first().ok_or(Error::Fenced)?;
+        let first = match answers.next() {
+            None => None,
+            Some(keys) => {
+                let server = moved.try_get(1).map_err(failed)?;
+                let look = FirstLook::read(&keys, self.memory.clone(), server);
+                Some(look.map_err(failed)?)
+            }
+        };
+        let certain_at = Timestamp::from_nanoseconds(moved.try_get(0).map_err(failed)?);
+        Ok(Batch::new(transaction, certain_at, first))
     }
 }
 
@@ -192,7 +211,7 @@ const FENCE: &str = "
            lease_until = clock_timestamp() + $7 * interval '1 millisecond',
            certain_at = greatest(certain_at, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)
      WHERE partition = $1 AND epoch = $2 AND applied = $3
- RETURNING certain_at";
+ RETURNING certain_at, (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server";
 
 impl Postgres {
     /// Ends the sessions that keep a takeover waiting: their leases have run out.

@@ -3,11 +3,14 @@
 //! Invariant: no session goes back to the pool inside a transaction, wherever the future that used it was dropped: the
 //! guard is there before BEGIN is sent. (sqlx's own guards a transaction only once BEGIN was answered.)
 
+use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
 
+use futures::TryStreamExt as _;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres as Database};
+use sqlx::{AssertSqlSafe, Either, PgConnection, PgPool, Postgres as Database};
+use uuid::Uuid;
 
 use crate::times;
 
@@ -17,10 +20,11 @@ pub(super) struct OpenTransaction {
     session: Option<PoolConnection<Database>>,
 }
 
-/// A statement whose parameters are in its text, so that it can go in one message with BEGIN: nothing but integers.
-pub(super) struct FirstStatement(String);
+/// Statements whose parameters are in their text, so that they can go in one message with BEGIN: nothing but integers and
+/// ids.
+pub(super) struct FirstStatements(String);
 
-impl FirstStatement {
+impl FirstStatements {
     /// `$1` to `$9` in `text` stand for `numbers`.
     pub(super) fn new<const N: usize>(text: &'static str, numbers: [i64; N]) -> Self {
         const { assert!(N < 10, "$1 would be found in $10") };
@@ -32,23 +36,48 @@ impl FirstStatement {
         assert!(!sql.contains('$'), "a parameter is missing: {sql}");
         Self(sql)
     }
+
+    /// And then another, whose `$1` stands for `ids`.
+    pub(super) fn then(mut self, text: &'static str, ids: &[Uuid]) -> Self {
+        let (before, after) = text.split_once("$1").expect("it has one parameter");
+        self.0.push_str("; ");
+        self.0.push_str(before);
+        self.0.push_str("'{");
+        for (place, id) in ids.iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            write!(self.0, "{comma}{}", id.simple()).expect("a text takes everything");
+        }
+        self.0.push_str("}'::uuid[]");
+        self.0.push_str(after);
+        self
+    }
 }
 
 impl OpenTransaction {
-    /// Begins and runs a first statement, in one round trip; each has a snapshot of its own, as everywhere in the
-    /// transaction. Gives the row that the statement returned, whose values are texts.
+    /// Begins and runs the first statements, in one round trip; each has a snapshot of its own, as everywhere in the
+    /// transaction. Gives the rows that each statement returned, whose values are texts.
     pub(super) async fn begin(
         pool: &PgPool,
-        first: FirstStatement,
-    ) -> Result<(Self, Option<PgRow>), sqlx::Error> {
+        first: FirstStatements,
+    ) -> Result<(Self, Vec<Vec<PgRow>>), sqlx::Error> {
         let mut transaction = Self {
             session: Some(pool.acquire().await?),
         };
         let begin = AssertSqlSafe(format!("BEGIN; {}", first.0));
-        let row = sqlx::raw_sql(begin)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        Ok((transaction, row))
+        let mut answers = vec![Vec::new()];
+        {
+            let mut answered = sqlx::raw_sql(begin).fetch_many(&mut *transaction);
+            while let Some(answer) = answered.try_next().await? {
+                match answer {
+                    Either::Left(_) => answers.push(Vec::new()),
+                    Either::Right(row) => answers.last_mut().expect("one at least").push(row),
+                }
+            }
+        }
+        // The first is that of BEGIN, and none stands behind the last.
+        answers.pop();
+        answers.remove(0);
+        Ok((transaction, answers))
     }
 
     /// An error leaves open whether it happened.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use worker::simulation::Postgres;
+use worker::simulation::{Memory, Postgres};
 use worker::{Config, Connections};
 
 pub(crate) const LEDGER: &str = "sim";
@@ -69,6 +69,7 @@ impl Servers {
         Postgres {
             pool: self.pool.clone(),
             lease,
+            memory: Memory::new(1000),
         }
     }
 
