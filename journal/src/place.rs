@@ -13,12 +13,12 @@ use sqlx::{Decode, Encode, Type};
 
 /// Where a row version lies in its table (`tid`: block and line in it): finds the row without an index. Another version,
 /// or another row, may come to lie there as soon as the row is not locked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RowPlace([u8; 6]);
 
 /// The transaction that wrote a row version (`xmin`). One that writes a row once leaves one version of it, so that this,
 /// the row's key and its place say that nothing was changed. Numbers come again after 2^32 transactions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Writer([u8; 4]);
 
 impl Type<Database> for RowPlace {

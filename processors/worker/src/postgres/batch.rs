@@ -6,12 +6,12 @@
 mod load;
 
 use journal::AppendError;
-use ledger::{Reads, Rows};
+use ledger::{AccountRow, Reads, Rows};
 use schemas::Timestamp;
 
 use super::accounts::posting;
 use super::classify;
-use super::memory::{Held, Memory, ServerStart};
+use super::memory::{Held, Memory, Place, ServerStart};
 use super::session::OpenTransaction;
 use crate::accounts::account_writes;
 use crate::commit::Commit;
@@ -26,13 +26,20 @@ pub struct Batch {
     certain_at: Timestamp,
     /// What the first round trip saw, for the first `load`.
     first: Option<FirstLook>,
-    /// Where accounts are put when they are committed.
-    memory: Option<(Memory, ServerStart)>,
+    remembering: Option<Remembering>,
     /// The accounts of the batch that exist, in their order.
     pub(super) held: Vec<Held>,
     pub(super) how: How,
     /// Accounts as they are after the COMMIT, where they are known.
     pub(super) written: Vec<Held>,
+}
+
+/// For batches that may be committed.
+pub(super) struct Remembering {
+    pub(super) memory: Memory,
+    pub(super) server: ServerStart,
+    /// Others that use the same accounts wait until it is dropped.
+    pub(super) _place: Place,
 }
 
 /// How the accounts of a batch are held.
@@ -49,21 +56,34 @@ impl Batch {
         transaction: OpenTransaction,
         certain_at: Timestamp,
         first: Option<FirstLook>,
+        remembering: Option<Remembering>,
     ) -> Self {
         Self {
             transaction,
             certain_at,
-            memory: first.as_ref().map(FirstLook::memory),
             first,
+            remembering,
             held: Vec::new(),
             how: How::NotYet,
             written: Vec::new(),
         }
     }
 
+    fn remembered(&self, reads: &Reads) -> Option<Vec<Held>> {
+        let Remembering { memory, server, .. } = self.remembering.as_ref()?;
+        memory.take(*server, &reads.accounts)
+    }
+
+    fn believe(&mut self, held: Vec<Held>) -> Vec<Option<AccountRow>> {
+        metrics::accounts_remembered(held.len());
+        (self.held, self.how) = (held, How::Believed);
+        let rows = self.held.iter().map(|held| Some(held.row.clone()));
+        rows.collect()
+    }
+
     /// Somebody wrote what was believed.
     fn refuted(&self) -> Error {
-        if let Some((memory, _)) = &self.memory {
+        if let Some(Remembering { memory, .. }) = &self.remembering {
             memory.refuted();
             metrics::memory_stale();
         }
@@ -93,15 +113,9 @@ impl Batch {
 impl Transaction for Batch {
     async fn load(&mut self, reads: &Reads) -> Result<(Rows, Timestamp), Error> {
         let first = self.first.take();
-        let remembered = first.as_ref().and_then(|first| first.remembered(reads));
-        let (accounts, now) = match remembered {
-            Some((held, now)) => {
-                let accounts = held.iter().map(|held| Some(held.row.clone())).collect();
-                metrics::accounts_remembered(held.len());
-                (self.held, self.how) = (held, How::Believed);
-                (accounts, now)
-            }
-            None => self.lock_accounts(&reads.accounts).await?,
+        let (accounts, now) = match (&first, self.remembered(reads)) {
+            (Some(FirstLook { now, .. }), Some(held)) => (self.believe(held), *now),
+            _ => self.lock_accounts(&reads.accounts).await?,
         };
         let transfers = self.transfers(reads, first).await?;
         let rows = Rows {
@@ -122,7 +136,7 @@ impl Transaction for Batch {
     async fn commit(self) -> Result<(), Error> {
         let Self {
             transaction,
-            memory,
+            remembering,
             held,
             how,
             written,
@@ -132,11 +146,11 @@ impl Transaction for Batch {
             .commit()
             .await
             .map_err(|error| Error::unavailable("committing a batch", error))?;
-        if let Some((memory, server)) = memory {
+        if let Some(Remembering { memory, server, .. }) = &remembering {
             if how == How::Believed {
                 memory.confirmed();
             }
-            memory.put(server, held.into_iter().chain(written));
+            memory.put(*server, held.into_iter().chain(written));
         }
         Ok(())
     }

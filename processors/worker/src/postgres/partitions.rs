@@ -9,7 +9,7 @@ use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use sqlx::Row as _;
 use streams::DeadLetterRecord;
 
-use super::batch::{FirstLook, KEYS};
+use super::batch::{FirstLook, KEYS, Remembering};
 use super::session::{FirstStatements, OpenTransaction};
 use super::{Batch, Postgres, classify, uuids};
 use crate::seam::{Advance, Lease, Looking, Row, Store};
@@ -179,9 +179,12 @@ impl Store for Postgres {
             i64::try_from(self.lease.as_millis()).expect("a lease is seconds long"),
         ];
         let fence = FirstStatements::new(FENCE, numbers);
-        let first = match looking {
-            Looking::Once(reads) => fence.then(KEYS, &uuids(&reads.transfers)),
-            Looking::Carefully => fence,
+        let (first, place) = match looking {
+            Looking::Once(reads) => {
+                let place = self.memory.queue(&reads.accounts).await;
+                (fence.then(KEYS, &uuids(&reads.transfers)), Some(place))
+            }
+            Looking::Carefully => (fence, None),
         };
         let (transaction, answers) = OpenTransaction::begin(&self.pool, first)
             .await
@@ -189,16 +192,18 @@ impl Store for Postgres {
         let mut answers = answers.into_iter();
         let moved = answers.next().unwrap_or_default();
         let moved = moved.first().ok_or(Error::Fenced)?;
-        let first = match answers.next() {
-            None => None,
-            Some(keys) => {
-                let server = moved.try_get(1).map_err(failed)?;
-                let look = FirstLook::read(&keys, self.memory.clone(), server);
-                Some(look.map_err(failed)?)
-            }
-        };
+        let mut remembering = None;
+        let mut first = None;
+        if let (Some(place), Some(keys)) = (place, answers.next()) {
+            first = Some(FirstLook::read(&keys).map_err(failed)?);
+            remembering = Some(Remembering {
+                memory: self.memory.clone(),
+                server: moved.try_get(1).map_err(failed)?,
+                _place: place,
+            });
+        }
         let certain_at = Timestamp::from_nanoseconds(moved.try_get(0).map_err(failed)?);
-        Ok(Batch::new(transaction, certain_at, first))
+        Ok(Batch::new(transaction, certain_at, first, remembering))
     }
 }
 

@@ -13,45 +13,28 @@ use sqlx::{FromRow as _, Row as _};
 use uuid::Uuid;
 
 use super::{Batch, How};
-use crate::postgres::memory::{Held, Memory, ServerStart};
+use crate::postgres::memory::Held;
 use crate::postgres::rows::account;
 use crate::postgres::{classify, uuids};
 use crate::{Error, metrics};
 
 /// What came with BEGIN.
 pub(in crate::postgres) struct FirstLook {
-    now: Timestamp,
+    pub(super) now: Timestamp,
     /// Keys of the batch that are taken; one that is taken by now is met when it is inserted.
     taken: Vec<Uuid>,
-    memory: Memory,
-    server: ServerStart,
 }
 
 impl FirstLook {
     /// From the rows of `KEYS`.
-    pub(in crate::postgres) fn read(
-        rows: &[PgRow],
-        memory: Memory,
-        server: ServerStart,
-    ) -> Result<Self, sqlx::Error> {
+    pub(in crate::postgres) fn read(rows: &[PgRow]) -> Result<Self, sqlx::Error> {
         let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
         let taken = rows.iter().map(|row| row.try_get(1));
         let taken: Vec<Option<Uuid>> = taken.collect::<Result<_, _>>()?;
         Ok(Self {
             now: microseconds(first.try_get(0)?),
             taken: taken.into_iter().flatten().collect(),
-            memory,
-            server,
         })
-    }
-
-    pub(super) fn memory(&self) -> (Memory, ServerStart) {
-        (self.memory.clone(), self.server)
-    }
-
-    pub(super) fn remembered(&self, reads: &Reads) -> Option<(Vec<Held>, Timestamp)> {
-        let held = self.memory.take(self.server, &reads.accounts)?;
-        Some((held, self.now))
     }
 }
 
