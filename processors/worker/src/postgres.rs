@@ -16,6 +16,7 @@ use sqlx::postgres::PgConnectOptions;
 use crate::{Error, times};
 
 pub(crate) use batch::Batch;
+use session::Sessions;
 
 /// What a processor's sessions run with. Plans are made for keys, not for tables: a plan made while a table
 /// was empty would stay a sequential scan. Time-outs lie below the lease (see [`times`]), so that a process that stands
@@ -45,7 +46,7 @@ pub fn session_options(options: PgConnectOptions) -> PgConnectOptions {
     ])
 }
 
-/// Connections for this many partitions: one each, and some for the process.
+/// Connections for this many partitions: one each, and some for the process (more than are kept for transactions).
 pub fn sessions_max(partitions: u16) -> u32 {
     u32::from(partitions).min(32) + 4
 }
@@ -53,8 +54,19 @@ pub fn sessions_max(partitions: u16) -> u32 {
 /// Postgres, with the lease that its partitions are taken for.
 #[derive(Debug, Clone)]
 pub struct Postgres {
-    pub pool: PgPool,
-    pub lease: Duration,
+    pub(crate) pool: PgPool,
+    sessions: Sessions,
+    lease: Duration,
+}
+
+impl Postgres {
+    pub fn new(pool: PgPool, lease: Duration) -> Self {
+        Self {
+            sessions: Sessions::new(pool.clone(), partitions::MOVE_POSITION),
+            pool,
+            lease,
+        }
+    }
 }
 
 /// Sorts what Postgres says by what is to be done.

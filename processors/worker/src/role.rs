@@ -38,10 +38,7 @@ pub async fn run(
     if ready.send(()).is_err() {
         tracing::debug!("nobody waits for the processor to be ready");
     }
-    let store = Postgres {
-        pool: connections.database,
-        lease: config.lease,
-    };
+    let store = Postgres::new(connections.database, config.lease);
     let owner = owner();
     tracing::info!(owner, "processing");
     let assignment = Assignment::new(Processor {

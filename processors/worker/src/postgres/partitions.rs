@@ -9,7 +9,7 @@ use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use sqlx::Row as _;
 use streams::DeadLetterRecord;
 
-use super::session::{FirstStatement, OpenTransaction};
+use super::session::{First, OpenTransaction, Prepared};
 use super::{Batch, Postgres, classify};
 use crate::seam::{Advance, Lease, Row, Store};
 use crate::{Error, times};
@@ -25,8 +25,8 @@ impl Store for Postgres {
 
     async fn take_over(&self, partition: Partition, owner: &str) -> Result<Option<Row>, Error> {
         let failed = |error| classify("taking the partition over", error);
-        let asks_itself = FirstStatement::new("SELECT pg_backend_pid()", []);
-        let (transaction, row) = OpenTransaction::begin(&self.pool, asks_itself)
+        let asks_itself = First::Text("SELECT pg_backend_pid()");
+        let (transaction, row) = OpenTransaction::begin(&self.sessions, asks_itself)
             .await
             .map_err(failed)?;
         let row = row.ok_or(sqlx::Error::RowNotFound).map_err(failed)?;
@@ -171,8 +171,8 @@ impl Store for Postgres {
             advance.published.number(),
             i64::try_from(self.lease.as_millis()).expect("a lease is seconds long"),
         ];
-        let fence = FirstStatement::new(FENCE, numbers);
-        let (transaction, row) = OpenTransaction::begin(&self.pool, fence)
+        let fence = First::Prepared(&numbers);
+        let (transaction, row) = OpenTransaction::begin(&self.sessions, fence)
             .await
             .map_err(failed)?;
         let certain_at = row.ok_or(Error::Fenced)?.try_get(0).map_err(failed)?;
@@ -183,8 +183,11 @@ impl Store for Postgres {
     }
 }
 
-/// It may wait for the row, so whatever comes after it is a statement of its own, with a later snapshot.
-const FENCE: &str = "
+/// It may wait for the row, so whatever comes after it is a statement of its own, with a later
+/// snapshot.
+pub(super) const MOVE_POSITION: Prepared = Prepared {
+    name: "move_position",
+    text: "
     UPDATE partitions
        SET applied = $4,
            applied_at = $5,
@@ -192,7 +195,8 @@ const FENCE: &str = "
            lease_until = clock_timestamp() + $7 * interval '1 millisecond',
            certain_at = greatest(certain_at, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)
      WHERE partition = $1 AND epoch = $2 AND applied = $3
- RETURNING certain_at";
+ RETURNING certain_at",
+};
 
 impl Postgres {
     /// Ends the sessions that keep a takeover waiting: their leases have run out.

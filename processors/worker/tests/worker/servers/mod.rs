@@ -11,6 +11,8 @@ mod plans;
 mod poison;
 mod provenance;
 mod publish;
+mod statements;
 mod unreachable;
+mod wire;
 
 pub(crate) use bed::{LEDGER, Servers};
