@@ -38,11 +38,8 @@ pub async fn run(
     if ready.send(()).is_err() {
         tracing::debug!("nobody waits for the processor to be ready");
     }
-    let store = Postgres {
-        pool: connections.database,
-        lease: config.lease,
-        memory: Memory::new(config.accounts_remembered_max),
-    };
+    let memory = Memory::new(config.accounts_remembered_max);
+    let store = Postgres::new(connections.database, config.lease, memory);
     let owner = owner();
     tracing::info!(owner, "processing");
     let assignment = Assignment::new(Processor {

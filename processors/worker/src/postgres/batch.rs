@@ -18,7 +18,7 @@ use crate::commit::Commit;
 use crate::seam::Transaction;
 use crate::{Error, metrics};
 
-pub(super) use load::{FirstLook, KEYS};
+pub(super) use load::{FIND_KEYS, FirstLook};
 
 pub struct Batch {
     pub(super) transaction: OpenTransaction,

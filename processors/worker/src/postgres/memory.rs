@@ -44,7 +44,7 @@ struct Accounts {
     server: Option<ServerStart>,
     young: Rows,
     old: Rows,
-    accounts_max: usize,
+    rows_max: usize,
     confidence: Confidence,
 }
 
@@ -56,7 +56,7 @@ impl Memory {
             server: None,
             young: HashMap::new(),
             old: HashMap::new(),
-            accounts_max,
+            rows_max: accounts_max,
             confidence: Confidence::default(),
         };
         Self {
@@ -139,7 +139,7 @@ impl Accounts {
                 (key, (place, writer, row))
             }));
         }
-        if self.young.len() <= self.accounts_max / 2 {
+        if self.young.len() <= self.rows_max / 2 {
             return Rows::new();
         }
         let young = mem::take(&mut self.young);

@@ -9,8 +9,8 @@ use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use sqlx::Row as _;
 use streams::DeadLetterRecord;
 
-use super::batch::{FirstLook, KEYS, Remembering};
-use super::session::{FirstStatements, OpenTransaction};
+use super::batch::{FIND_KEYS, FirstLook, Remembering};
+use super::session::{First, OpenTransaction, Prepared};
 use super::{Batch, Postgres, classify, uuids};
 use crate::seam::{Advance, Lease, Looking, Row, Store};
 use crate::{Error, times};
@@ -26,8 +26,8 @@ impl Store for Postgres {
 
     async fn take_over(&self, partition: Partition, owner: &str) -> Result<Option<Row>, Error> {
         let failed = |error| classify("taking the partition over", error);
-        let asks_itself = FirstStatements::new("SELECT pg_backend_pid()", []);
-        let (transaction, answers) = OpenTransaction::begin(&self.pool, asks_itself)
+        let asks_itself = First::text("SELECT pg_backend_pid()");
+        let (transaction, answers) = OpenTransaction::begin(&self.sessions, asks_itself)
             .await
             .map_err(failed)?;
         let row = answers.first().and_then(|rows| rows.first());
@@ -178,15 +178,16 @@ impl Store for Postgres {
             advance.published.number(),
             i64::try_from(self.lease.as_millis()).expect("a lease is seconds long"),
         ];
-        let fence = FirstStatements::new(FENCE, numbers);
+        let fence = First::execute(MOVE_POSITION, &numbers);
         let (first, place) = match looking {
             Looking::Once(reads) => {
                 let place = self.memory.queue(&reads.accounts).await;
-                (fence.then(KEYS, &uuids(&reads.transfers)), Some(place))
+                let keys = uuids(&reads.transfers);
+                (fence.then_execute(FIND_KEYS, &keys), Some(place))
             }
             Looking::Carefully => (fence, None),
         };
-        let (transaction, answers) = OpenTransaction::begin(&self.pool, first)
+        let (transaction, answers) = OpenTransaction::begin(&self.sessions, first)
             .await
             .map_err(failed)?;
         let mut answers = answers.into_iter();
@@ -207,8 +208,11 @@ impl Store for Postgres {
     }
 }
 
-/// It may wait for the row, so whatever comes after it is a statement of its own, with a later snapshot.
-const FENCE: &str = "
+/// It may wait for the row, so whatever comes after it is a statement of its own, with a later
+/// snapshot.
+pub(super) const MOVE_POSITION: Prepared = Prepared {
+    name: "move_position",
+    text: "
     UPDATE partitions
        SET applied = $4,
            applied_at = $5,
@@ -216,7 +220,8 @@ const FENCE: &str = "
            lease_until = clock_timestamp() + $7 * interval '1 millisecond',
            certain_at = greatest(certain_at, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)
      WHERE partition = $1 AND epoch = $2 AND applied = $3
- RETURNING certain_at, (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server";
+ RETURNING certain_at, (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server",
+};
 
 impl Postgres {
     /// Ends the sessions that keep a takeover waiting: their leases have run out.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{Batch, How};
 use crate::postgres::memory::Held;
 use crate::postgres::rows::account;
+use crate::postgres::session::Prepared;
 use crate::postgres::{classify, uuids};
 use crate::{Error, metrics};
 
@@ -26,7 +27,7 @@ pub(in crate::postgres) struct FirstLook {
 }
 
 impl FirstLook {
-    /// From the rows of `KEYS`.
+    /// From the rows of `FIND_KEYS`.
     pub(in crate::postgres) fn read(rows: &[PgRow]) -> Result<Self, sqlx::Error> {
         let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
         let taken = rows.iter().map(|row| row.try_get(1));
@@ -126,10 +127,13 @@ fn microseconds(since_1970: i64) -> Timestamp {
 }
 
 /// A clock, and which of the keys are taken: never before the time of a decision that it sees.
-pub(in crate::postgres) const KEYS: &str = "
+pub(in crate::postgres) const FIND_KEYS: Prepared = Prepared {
+    name: "find_keys",
+    text: "
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_microseconds, t.id
       FROM (SELECT) AS clock
-      LEFT JOIN transfers t ON t.id = ANY ($1)";
+      LEFT JOIN transfers t ON t.id = ANY ($1)",
+};
 
 const TRANSFERS: &str = select_transfers!("WHERE t.id = ANY ($1)");
 

@@ -70,13 +70,13 @@ mod tests {
             confidence.refuted();
         }
         assert_eq!(careful(&mut confidence), 8);
-        for _ in 0..8 + 4 {
+        for _ in 0..12 {
             assert!(confidence.believes());
             confidence.confirmed();
         }
         confidence.refuted();
         assert_eq!(careful(&mut confidence), 4, "one step up, two down");
-        for _ in 0..4 + 2 + 1 {
+        for _ in 0..7 {
             confidence.confirmed();
         }
         confidence.refuted();

@@ -8,8 +8,8 @@ use schemas::{
     Account, AccountStatus, After, Event, EventKind, LinePosition, Money, Outcome, Partition,
     Position, Timestamp, Transfer, Verdict,
 };
-use worker::Error;
 use worker::simulation::{Commit, Lease, Looking, Row, Store, Transaction as _};
+use worker::{Error, times};
 
 use super::bench::Bench;
 use super::commits::{ACCEPTED_AT, batch, commit_of, dead_letter, step, write};
@@ -23,6 +23,8 @@ super::contract! {
     a_lease_that_ran_out_is_anybodys_and_its_old_owner_is_fenced;
     only_the_owner_moves_the_position_and_only_from_where_it_stands;
     what_is_dropped_without_commit_never_happened;
+    a_dropped_transaction_gives_back_its_locks_at_once;
+    a_fenced_transaction_holds_nothing;
     the_stream_is_bound_once;
     the_reason_of_a_stop_is_kept_until_it_is_taken_back;
     the_published_position_never_goes_back;
@@ -131,6 +133,71 @@ async fn what_is_dropped_without_commit_never_happened(bench: impl Bench) {
         .unwrap();
     let (rows, _) = again.load(&ledger::reads(&opening)).await.unwrap();
     assert_eq!(rows.accounts, [None]);
+}
+
+/// Rows of partitions, accounts and keys.
+async fn a_dropped_transaction_gives_back_its_locks_at_once(bench: impl Bench) {
+    let store = bench.store();
+    let [first, second] = [
+        take(&store, FIRST, "a").await.lease,
+        take(&store, SECOND, "b").await.lease,
+    ];
+    post(&store, first, 0, 1, &BEFORE[..3]).await;
+    let pay = r#"{"idempotency_key":"k","debit_account":"world","credit_account":"alice","amount":"1","currency":"USD"}"#;
+    for written in [false, true] {
+        let [here, there] = [batch(FIRST, 2, &[pay]), batch(SECOND, 3, &[pay])];
+        let mut dropped = store
+            .begin(first, step(1, 2), Looking::Carefully)
+            .await
+            .unwrap();
+        if written {
+            write(&mut dropped, first, &here, None, [0; 32])
+                .await
+                .unwrap();
+        } else {
+            dropped.load(&ledger::reads(&here)).await.unwrap();
+        }
+        drop(dropped);
+        // Sooner than Postgres would end an idle session.
+        let free = tokio::time::timeout(times::IDLE_MAX / 2, async {
+            let mut other = store
+                .begin(second, step(0, 3), Looking::Carefully)
+                .await
+                .unwrap();
+            let written = write(&mut other, second, &there, None, [0; 32]).await;
+            drop(
+                store
+                    .begin(first, step(1, 2), Looking::Carefully)
+                    .await
+                    .unwrap(),
+            );
+            written.unwrap()
+        });
+        let written = free.await.expect("nothing stays locked");
+        let kind = written.events[0].event.outcome.kind();
+        assert_eq!(kind, EventKind::TransferPosted);
+    }
+}
+
+async fn a_fenced_transaction_holds_nothing(bench: impl Bench) {
+    let store = bench.store();
+    let lease = take(&store, FIRST, "a").await.lease;
+    let old = Lease { epoch: 0, ..lease };
+    // More than there are sessions.
+    for _ in 0..16 {
+        assert!(is_fenced(
+            store.begin(old, step(0, 1), Looking::Carefully).await
+        ));
+        assert!(is_fenced(
+            store.begin(lease, step(3, 4), Looking::Carefully).await
+        ));
+    }
+    let free = post(&store, lease, 0, 1, &[OPEN_WORLD]);
+    tokio::time::timeout(times::IDLE_MAX / 2, free)
+        .await
+        .expect("nothing stays locked");
+    let row = take(&store, FIRST, "a").await;
+    assert_eq!(row.applied, Position::new(0, 1));
 }
 
 async fn the_stream_is_bound_once(bench: impl Bench) {

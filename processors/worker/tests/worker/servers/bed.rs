@@ -66,11 +66,7 @@ impl Servers {
     }
 
     pub(crate) fn store(&self, lease: Duration) -> Postgres {
-        Postgres {
-            pool: self.pool.clone(),
-            lease,
-            memory: Memory::new(1000),
-        }
+        Postgres::new(self.pool.clone(), lease, Memory::new(1000))
     }
 
     /// Starts the role; [`Role::stop`] gives its partitions back.
@@ -80,17 +76,7 @@ impl Servers {
 
     /// The same, over a connection to the log of its own.
     pub(crate) fn process_over(&self, log: streams::Log, config: Config) -> Role {
-        let connections = Connections {
-            log,
-            database: self.pool.clone(),
-        };
-        let shutdown = CancellationToken::new();
-        let (ready, _) = oneshot::channel();
-        let role = worker::run(config, connections, shutdown.clone(), ready);
-        Role {
-            shutdown,
-            running: tokio::spawn(role),
-        }
+        Role::start(log, self.pool.clone(), config)
     }
 
     /// Appends a record of these lines and gives its sequence.
@@ -165,6 +151,17 @@ pub(crate) struct Role {
 }
 
 impl Role {
+    pub(crate) fn start(log: streams::Log, database: PgPool, config: Config) -> Self {
+        let connections = Connections { log, database };
+        let shutdown = CancellationToken::new();
+        let (ready, _) = oneshot::channel();
+        let role = worker::run(config, connections, shutdown.clone(), ready);
+        Self {
+            shutdown,
+            running: tokio::spawn(role),
+        }
+    }
+
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.running.await.unwrap().unwrap();

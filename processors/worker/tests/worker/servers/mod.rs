@@ -12,6 +12,8 @@ mod poison;
 mod provenance;
 mod publish;
 mod remember;
+mod statements;
 mod unreachable;
+mod wire;
 
 pub(crate) use bed::{LEDGER, Servers};
