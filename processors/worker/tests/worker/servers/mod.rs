@@ -11,7 +11,6 @@ mod plans;
 mod poison;
 mod provenance;
 mod publish;
-mod remember;
 mod statements;
 mod unreachable;
 mod wire;
