@@ -16,7 +16,6 @@ use super::load::{Pace, Sent};
 use super::machine::Machine;
 use super::measure::{self, Work};
 use super::measured::System;
-use super::percentiles::Percentiles;
 use super::request::Target;
 use super::role::Role;
 use super::usage::{Tree, Watch};
@@ -95,7 +94,7 @@ async fn compare(
         };
         write_json(path, &compared)?;
     }
-    Ok(clean != Some(false) && figures.drained != Some(false))
+    Ok(clean != Some(false) && figures.is_kept())
 }
 
 async fn measure_baseline(
@@ -176,7 +175,7 @@ fn baseline_of(
             sent.accepted,
             figures::seconds(sent.started, sent.last_accepted),
         ),
-        latency_ms: json!({ "applied": Percentiles::of(&sent.latency) }),
+        latency_ms: json!({ "applied": sent.latency.all() }),
         errors: sent.errors.clone(),
         dropped: sent.dropped,
         cpu_microseconds_per_transfer: each.collect(),

@@ -136,12 +136,8 @@ fn sustained(steps: &[Step]) -> Option<u32> {
 
 /// Why the sweep ends after a step, if it does.
 fn passed(rate: u32, figures: &Figures) -> Option<&'static str> {
-    let latencies = &figures.latency_ms;
     // Where EVENTS cannot be read, the answers are all there is.
-    let slowest = latencies
-        .applied
-        .or(latencies.logged)
-        .or(latencies.answered);
+    let slowest = figures.latency_ms.last_known();
     let backlog_max = u64::from(rate) * BACKLOG_SECONDS_MAX;
     if figures.dropped > 0 || figures.drained == Some(false) {
         Some("the rate was not taken")
@@ -265,19 +261,24 @@ pub(super) mod tests {
                 published: None,
                 answered: None,
             },
+            counts: None,
             errors: BTreeMap::new(),
             dropped: 0,
             replayed: 0,
             applied: None,
             outcomes: None,
+            lost: Some(0),
+            doubled: Some(0),
             backlog_at_stop: Some(0),
             drain_seconds: Some(0.01),
             drained: Some(true),
             cpu_microseconds_per_transfer: BTreeMap::new(),
+            cpu_microseconds_per_transfer_total: None,
             cpu_seconds: BTreeMap::new(),
             peak_memory_bytes: BTreeMap::new(),
             durable: false,
             fsync: Fsync::default(),
+            seconds: Vec::new(),
         };
         Step {
             rate,

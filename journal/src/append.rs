@@ -54,24 +54,24 @@ pub enum AppendError {
     },
 }
 
-/// Adds a commit, in the transaction that holds its locks.
+/// Adds a commit, in the transaction that holds its locks; gives how many statements it took.
 ///
 /// # Errors
 /// As [`AppendError`] says; the transaction is to be rolled back.
-pub async fn append(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), AppendError> {
-    insert_transfers(connection, entry).await?;
-    insert_outcomes(connection, entry).await?;
-    bury(connection, entry).await?;
-    insert_commit(connection, entry).await
+pub async fn append(connection: &mut PgConnection, entry: Entry<'_>) -> Result<u64, AppendError> {
+    Ok(insert_transfers(connection, entry).await?
+        + insert_outcomes(connection, entry).await?
+        + bury(connection, entry).await?
+        + insert_commit(connection, entry).await?)
 }
 
 async fn insert_transfers(
     connection: &mut PgConnection,
     entry: Entry<'_>,
-) -> Result<(), AppendError> {
+) -> Result<u64, AppendError> {
     let rows = first_decisions(entry);
     if rows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let inserted = sqlx::query(INSERT_TRANSFERS)
         .bind(partition_number(entry.record.partition))
@@ -114,13 +114,14 @@ async fn insert_transfers(
         .execute(&mut *connection)
         .await
         .map_err(failed("inserting transfers"))?;
-    expect_rows(inserted.rows_affected(), rows.len(), "transfers")
+    expect_rows(inserted.rows_affected(), rows.len(), "transfers")?;
+    Ok(1)
 }
 
 async fn insert_outcomes(
     connection: &mut PgConnection,
     entry: Entry<'_>,
-) -> Result<(), AppendError> {
+) -> Result<u64, AppendError> {
     let rows: Vec<&Decided> = entry
         .events
         .iter()
@@ -130,7 +131,7 @@ async fn insert_outcomes(
         })
         .collect();
     if rows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let inserted = sqlx::query(INSERT_OUTCOMES)
         .bind(partition_number(entry.record.partition))
@@ -148,7 +149,8 @@ async fn insert_outcomes(
         .execute(&mut *connection)
         .await
         .map_err(failed("inserting outcomes"))?;
-    expect_rows(inserted.rows_affected(), rows.len(), "outcomes")
+    expect_rows(inserted.rows_affected(), rows.len(), "outcomes")?;
+    Ok(1)
 }
 
 /// The transfer that an outcome repeats; then its data is that transfer's row.
@@ -168,10 +170,10 @@ fn data(outcome: &Outcome) -> Option<String> {
     Some(json.expect("strings and integers have a JSON text"))
 }
 
-async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), AppendError> {
+async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<u64, AppendError> {
     let rows = entry.dead;
     if rows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let inserted = sqlx::query(BURY)
         .bind(partition_number(entry.record.partition))
@@ -194,10 +196,14 @@ async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), App
         .execute(&mut *connection)
         .await
         .map_err(failed("keeping dead letters"))?;
-    expect_rows(inserted.rows_affected(), rows.len(), "dead_letters")
+    expect_rows(inserted.rows_affected(), rows.len(), "dead_letters")?;
+    Ok(1)
 }
 
-async fn insert_commit(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), AppendError> {
+async fn insert_commit(
+    connection: &mut PgConnection,
+    entry: Entry<'_>,
+) -> Result<u64, AppendError> {
     let record = entry.record;
     sqlx::query(INSERT_COMMIT)
         .bind(partition_number(entry.record.partition))
@@ -212,7 +218,7 @@ async fn insert_commit(connection: &mut PgConnection, entry: Entry<'_>) -> Resul
         .bind(entry.rules)
         .execute(&mut *connection)
         .await
-        .map(drop)
+        .map(|_| 1)
         .map_err(failed("inserting the commit"))
 }
 

@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use journal::{AppendError, TransferRow, transfer_columns};
 use ledger::{AccountKey, AccountRow, Reads, Rows};
 use schemas::{Timestamp, TransferId};
-use sqlx::{FromRow, Postgres as Database, Row, Transaction as SqlTransaction};
+use sqlx::{FromRow, PgConnection, Postgres as Database, Row, Transaction as SqlTransaction};
 use uuid::Uuid;
 
 use super::classify;
 use super::rows::{RowPlace, account};
-use crate::Error;
 use crate::commit::Commit;
 use crate::seam::Transaction;
+use crate::{Error, metrics};
 
 pub struct Batch {
     pub(super) transaction: SqlTransaction<'static, Database>,
@@ -41,6 +41,12 @@ impl Batch {
         }
     }
 
+    /// The session, for one statement.
+    pub(super) fn counted(&mut self) -> &mut PgConnection {
+        metrics::statements(1);
+        &mut self.transaction
+    }
+
     async fn lock_accounts(
         &mut self,
         keys: &[AccountKey],
@@ -50,7 +56,7 @@ impl Batch {
         let rows = sqlx::query(LOCK_ACCOUNTS)
             .bind(ledgers)
             .bind(ids)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(self.counted())
             .await?;
         self.is_locked = true;
         self.places.clear();
@@ -82,7 +88,7 @@ impl Batch {
             .collect();
         let rows = sqlx::query(TRANSFERS_AND_CLOCK)
             .bind(uuids)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(self.counted())
             .await?;
         let microseconds: i64 = rows
             .first()
@@ -125,15 +131,18 @@ impl Transaction for Batch {
             "the commit's serial is drawn after the locks"
         );
         self.write_accounts(commit).await?;
-        journal::append(&mut self.transaction, commit.entry())
+        let statements = journal::append(&mut self.transaction, commit.entry())
             .await
             .map_err(|error| match error {
                 AppendError::Postgres { doing, source } => classify(doing, source),
                 AppendError::Rows { .. } => Error::Stopped(error.to_string()),
-            })
+            })?;
+        metrics::statements(statements);
+        Ok(())
     }
 
     async fn commit(self) -> Result<(), Error> {
+        metrics::statements(1);
         self.transaction
             .commit()
             .await

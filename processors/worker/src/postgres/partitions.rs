@@ -11,7 +11,7 @@ use streams::DeadLetterRecord;
 
 use super::{Batch, Postgres, classify};
 use crate::seam::{Advance, Lease, Row, Store};
-use crate::{Error, times};
+use crate::{Error, metrics, times};
 
 impl Store for Postgres {
     type Transaction = Batch;
@@ -159,6 +159,8 @@ impl Store for Postgres {
     }
 
     async fn begin(&self, lease: Lease, advance: Advance) -> Result<Batch, Error> {
+        // BEGIN, and the one below.
+        metrics::statements(2);
         let mut transaction = self
             .pool
             .begin()
