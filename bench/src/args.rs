@@ -66,13 +66,16 @@ pub(crate) struct SweepArgs {
     /// Each step offers so many per cent of the one before.
     #[arg(long, default_value_t = 125, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(101..=1000))]
     pub(crate) step: u32,
-    /// Length of a step.
+    /// Length of a run.
     #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) duration: u32,
-    /// Writes every step here, with all its figures.
+    /// How often each rate is measured; the median counts.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=99))]
+    pub(crate) repeats: u8,
+    /// Writes every step here, with all figures of each of its runs.
     #[arg(long, value_name = "PATH")]
     pub(crate) json: Option<PathBuf>,
-    /// Writes the curve here.
+    /// Writes the curve here: of each figure the median, the lowest and the highest.
     #[arg(long, value_name = "PATH")]
     pub(crate) csv: Option<PathBuf>,
     /// Plots latencies over the rate here.

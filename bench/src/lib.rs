@@ -34,6 +34,7 @@ mod print;
 mod request;
 mod role;
 mod schedule;
+mod step;
 mod sweep;
 mod usage;
 
