@@ -39,7 +39,8 @@ pub(super) struct Counts {
     pub(super) commits_per_second: f64,
     pub(super) commands_per_record: Option<f64>,
     pub(super) commands_per_commit: Option<f64>,
-    /// BEGIN and COMMIT included, and those of tries that were given up. `null`: a processor could not be asked both times.
+    /// Each with an answer to wait for: COMMIT is one, and what goes together with another is none of its own. Those of
+    /// tries that were given up count too. `null`: a processor could not be asked both times.
     pub(super) statements_per_commit: Option<f64>,
 }
 

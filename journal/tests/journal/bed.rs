@@ -81,7 +81,7 @@ impl Bed {
                 dead: &[],
                 record: &record,
             };
-            append(&mut tx, entry).await.unwrap();
+            append(&mut tx, entry, &[]).await.unwrap();
             tx.commit().await.unwrap();
             self.sequence = self.log.publish(&record, self.sequence).await.unwrap();
             self.at = behind(&record);

@@ -17,10 +17,10 @@ pub type AccountEntry = (AccountKey, AccountRow);
 pub enum AccountWrite<'a> {
     /// Accounts that did not exist.
     Open(Vec<&'a AccountEntry>),
-    /// Accounts that only money moved on: balance, version and time.
-    Post(Vec<&'a AccountEntry>),
     /// Accounts that commands changed, and perhaps money moved on; few. Everything that can change.
     Rewrite(Vec<&'a AccountEntry>),
+    /// Accounts that only money moved on: balance, version and time; with the commit's own row.
+    Post(Vec<&'a AccountEntry>),
 }
 
 /// The statements that a commit makes of its accounts.
@@ -33,8 +33,8 @@ pub fn account_writes(commit: &Commit) -> Vec<AccountWrite<'_>> {
     let open: Vec<_> = commit.opened.iter().collect();
     [
         (!open.is_empty()).then_some(AccountWrite::Open(open)),
-        (!post.is_empty()).then_some(AccountWrite::Post(post)),
         (!rewrite.is_empty()).then_some(AccountWrite::Rewrite(rewrite)),
+        (!post.is_empty()).then_some(AccountWrite::Post(post)),
     ]
     .into_iter()
     .flatten()

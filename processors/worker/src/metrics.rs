@@ -69,7 +69,7 @@ pub fn describe() {
     describe_histogram!(BATCH_COMMANDS, "commands in one transaction");
     describe_counter!(
         STATEMENTS,
-        "what was sent to Postgres for batches and waited for, BEGIN and COMMIT among it"
+        "messages to Postgres for batches, each with an answer to wait for, COMMIT among them"
     );
     describe_histogram!(
         APPLIED_LATENCY_SECONDS,

@@ -6,6 +6,7 @@ mod accounts;
 mod batch;
 mod partitions;
 mod rows;
+mod session;
 
 use std::time::Duration;
 

@@ -2,38 +2,39 @@
 //!
 //! Invariant: as many rows are written as were decided.
 
+use journal::{Posted, RowPlace};
 use ledger::AccountRow;
 use schemas::Metadata;
 
 use super::batch::Batch;
 use super::classify;
-use super::rows::RowPlace;
 use crate::Error;
 use crate::accounts::{AccountEntry, AccountWrite, account_writes};
 use crate::commit::Commit;
 
 impl Batch {
-    pub(super) async fn write_accounts(&mut self, commit: &Commit) -> Result<(), Error> {
+    /// Opens and rewrites accounts; gives those that only money moved on, which are written with the commit itself.
+    pub(super) async fn write_accounts(&mut self, commit: &Commit) -> Result<Vec<Posted>, Error> {
+        let mut posted = Vec::new();
         for write in account_writes(commit) {
             match write {
                 AccountWrite::Open(rows) => self.open_accounts(&rows).await?,
-                AccountWrite::Post(rows) => self.update_balances(&rows).await?,
                 AccountWrite::Rewrite(rows) => self.rewrite_accounts(&rows).await?,
+                AccountWrite::Post(rows) => posted = self.posted(&rows)?,
             }
         }
-        Ok(())
+        Ok(posted)
     }
 
-    async fn update_balances(&mut self, posted: &[&AccountEntry]) -> Result<(), Error> {
-        let updated = sqlx::query(UPDATE_BALANCES)
-            .bind(self.places_of(posted)?)
-            .bind(column(posted, |row| row.account.balance.minor))
-            .bind(column(posted, |row| row.account.version))
-            .bind(column(posted, |row| row.changed_at.nanoseconds()))
-            .execute(self.counted())
-            .await
-            .map_err(|error| classify("updating balances", error))?;
-        expect_rows(updated.rows_affected(), posted.len(), "accounts")
+    fn posted(&self, entries: &[&AccountEntry]) -> Result<Vec<Posted>, Error> {
+        let places = self.places_of(entries)?;
+        let posted = entries.iter().zip(places).map(|((_, row), place)| Posted {
+            place,
+            balance: row.account.balance.minor,
+            version: row.account.version,
+            changed_at: row.changed_at,
+        });
+        Ok(posted.collect())
     }
 
     async fn rewrite_accounts(&mut self, changed: &[&AccountEntry]) -> Result<(), Error> {
@@ -103,7 +104,7 @@ fn metadata(row: &AccountRow) -> Option<&str> {
     row.account.metadata.as_ref().map(Metadata::as_str)
 }
 
-pub(super) fn expect_rows(written: u64, decided: usize, table: &str) -> Result<(), Error> {
+fn expect_rows(written: u64, decided: usize, table: &str) -> Result<(), Error> {
     if usize::try_from(written) == Ok(decided) {
         return Ok(());
     }
@@ -111,14 +112,6 @@ pub(super) fn expect_rows(written: u64, decided: usize, table: &str) -> Result<(
         "{written} rows of {table} were written, {decided} were decided"
     )))
 }
-
-const UPDATE_BALANCES: &str = "
-    UPDATE accounts a
-       SET balance = u.balance,
-           version = u.version,
-           changed_at = u.changed_at
-      FROM unnest($1::tid[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u (place, balance, version, changed_at)
-     WHERE a.ctid = u.place";
 
 const REWRITE_ACCOUNTS: &str = "
     UPDATE accounts a

@@ -5,20 +5,21 @@
 
 use std::collections::HashMap;
 
-use journal::{AppendError, TransferRow, transfer_columns};
+use journal::{AppendError, RowPlace, TransferRow, transfer_columns};
 use ledger::{AccountKey, AccountRow, Reads, Rows};
 use schemas::{Timestamp, TransferId};
-use sqlx::{FromRow, PgConnection, Postgres as Database, Row, Transaction as SqlTransaction};
+use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
 
 use super::classify;
-use super::rows::{RowPlace, account};
+use super::rows::account;
+use super::session::OpenTransaction;
 use crate::commit::Commit;
 use crate::seam::Transaction;
 use crate::{Error, metrics};
 
 pub struct Batch {
-    pub(super) transaction: SqlTransaction<'static, Database>,
+    pub(super) transaction: OpenTransaction,
     /// Of the accounts that are locked, in their order.
     pub(super) places: Vec<(AccountKey, RowPlace)>,
     /// Every account of the batch is locked: a serial that is drawn now stands behind those of all commits that had
@@ -29,10 +30,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(
-        transaction: SqlTransaction<'static, Database>,
-        certain_at: Timestamp,
-    ) -> Self {
+    pub(super) fn new(transaction: OpenTransaction, certain_at: Timestamp) -> Self {
         Self {
             transaction,
             places: Vec::new(),
@@ -130,8 +128,8 @@ impl Transaction for Batch {
             self.is_locked,
             "the commit's serial is drawn after the locks"
         );
-        self.write_accounts(commit).await?;
-        let statements = journal::append(&mut self.transaction, commit.entry())
+        let posted = self.write_accounts(commit).await?;
+        let statements = journal::append(&mut self.transaction, commit.entry(), &posted)
             .await
             .map_err(|error| match error {
                 AppendError::Postgres { doing, source } => classify(doing, source),

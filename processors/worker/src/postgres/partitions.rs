@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use journal::{CommitRow, Ledgers, Stretch, partition_number};
 use schemas::{Event, LinePosition, Partition, Position, Timestamp};
-use sqlx::{Connection, PgConnection, Row as _};
+use sqlx::Row as _;
 use streams::DeadLetterRecord;
 
+use super::session::{FirstStatement, OpenTransaction};
 use super::{Batch, Postgres, classify};
 use crate::seam::{Advance, Lease, Row, Store};
 use crate::{Error, metrics, times};
@@ -24,12 +25,13 @@ impl Store for Postgres {
 
     async fn take_over(&self, partition: Partition, owner: &str) -> Result<Option<Row>, Error> {
         let failed = |error| classify("taking the partition over", error);
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
-            .fetch_one(&mut *connection)
+        let asks_itself = FirstStatement::new("SELECT pg_backend_pid()", []);
+        let (transaction, row) = OpenTransaction::begin(&self.pool, asks_itself)
             .await
             .map_err(failed)?;
-        let taken = take_over(&mut connection, partition, owner, self.lease);
+        let row = row.ok_or(sqlx::Error::RowNotFound).map_err(failed)?;
+        let pid = row.try_get(0).map_err(failed)?;
+        let taken = take_over(transaction, partition, owner, self.lease);
         tokio::pin!(taken);
         loop {
             tokio::select! {
@@ -159,40 +161,40 @@ impl Store for Postgres {
     }
 
     async fn begin(&self, lease: Lease, advance: Advance) -> Result<Batch, Error> {
-        // BEGIN, and the one below.
-        metrics::statements(2);
-        let mut transaction = self
-            .pool
-            .begin()
+        // BEGIN and the fence go together.
+        metrics::statements(1);
+        let failed = |error| classify("moving the position", error);
+        let numbers = [
+            i64::from(partition_number(lease.partition)),
+            lease.epoch,
+            advance.previous.number(),
+            advance.next.number(),
+            advance.next_at.nanoseconds(),
+            advance.published.number(),
+            i64::try_from(self.lease.as_millis()).expect("a lease is seconds long"),
+        ];
+        let fence = FirstStatement::new(FENCE, numbers);
+        let (transaction, row) = OpenTransaction::begin(&self.pool, fence)
             .await
-            .map_err(|error| classify("beginning a transaction", error))?;
-        let certain_at: Option<i64> = sqlx::query_scalar(
-            "UPDATE partitions
-                SET applied = $4,
-                    applied_at = $5,
-                    published = greatest(published, $6),
-                    lease_until = clock_timestamp() + $7 * interval '1 second',
-                    certain_at = greatest(certain_at, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)
-              WHERE partition = $1 AND epoch = $2 AND applied = $3
-          RETURNING certain_at",
-        )
-        .bind(partition_number(lease.partition))
-        .bind(lease.epoch)
-        .bind(advance.previous.number())
-        .bind(advance.next.number())
-        .bind(advance.next_at.nanoseconds())
-        .bind(advance.published.number())
-        .bind(self.lease.as_secs_f64())
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(|error| classify("moving the position", error))?;
-        let certain_at = certain_at.ok_or(Error::Fenced)?;
+            .map_err(failed)?;
+        let certain_at = row.ok_or(Error::Fenced)?.try_get(0).map_err(failed)?;
         Ok(Batch::new(
             transaction,
             Timestamp::from_nanoseconds(certain_at),
         ))
     }
 }
+
+/// It may wait for the row, so whatever comes after it is a statement of its own, with a later snapshot.
+const FENCE: &str = "
+    UPDATE partitions
+       SET applied = $4,
+           applied_at = $5,
+           published = greatest(published, $6),
+           lease_until = clock_timestamp() + $7 * interval '1 millisecond',
+           certain_at = greatest(certain_at, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)
+     WHERE partition = $1 AND epoch = $2 AND applied = $3
+ RETURNING certain_at";
 
 impl Postgres {
     /// Ends the sessions that keep a takeover waiting: their leases have run out.
@@ -214,12 +216,11 @@ impl Postgres {
 }
 
 async fn take_over(
-    connection: &mut PgConnection,
+    mut transaction: OpenTransaction,
     partition: Partition,
     owner: &str,
     lease: Duration,
 ) -> Result<Option<Row>, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
     let row = sqlx::query(
         "UPDATE partitions
             SET owner = $2,

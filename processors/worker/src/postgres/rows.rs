@@ -2,16 +2,12 @@
 //!
 //! Invariant: what was written here is read back unchanged.
 
+use journal::RowPlace;
 use journal::columns::{self, exponent, metadata, parsed, timestamp, unreadable};
 use ledger::{AccountKey, AccountRow};
 use schemas::{Account, AccountStatus, Currency, Money, Opening};
-use sqlx::encode::IsNull;
-use sqlx::error::BoxDynError;
-use sqlx::postgres::types::Oid;
-use sqlx::postgres::{
-    PgArgumentBuffer, PgHasArrayType, PgRow, PgTypeInfo, PgValueRef, Postgres as Database,
-};
-use sqlx::{Decode, Encode, Row, Type};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
 
 /// A row of `LOCK_ACCOUNTS`: an account and where it lies. By number, as names are looked up for every field of every row.
 pub(super) fn account(row: &PgRow) -> Result<(AccountKey, RowPlace, AccountRow), sqlx::Error> {
@@ -48,37 +44,3 @@ pub(super) fn account(row: &PgRow) -> Result<(AccountKey, RowPlace, AccountRow),
     };
     Ok((key, row.try_get(0)?, account))
 }
-
-/// Where a row version lies in its table (`tid`: block and line in it). It holds only while the row is locked; then
-/// it finds the row without an index.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RowPlace([u8; 6]);
-
-impl Type<Database> for RowPlace {
-    fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_oid(TID)
-    }
-}
-
-impl PgHasArrayType for RowPlace {
-    fn array_type_info() -> PgTypeInfo {
-        PgTypeInfo::with_oid(TID_ARRAY)
-    }
-}
-
-impl Encode<'_, Database> for RowPlace {
-    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        buffer.extend_from_slice(&self.0);
-        Ok(IsNull::No)
-    }
-}
-
-impl Decode<'_, Database> for RowPlace {
-    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
-        Ok(Self(value.as_bytes()?.try_into()?))
-    }
-}
-
-/// Fixed in Postgres's catalogue (`pg_type.dat`).
-const TID: Oid = Oid(27);
-const TID_ARRAY: Oid = Oid(1010);

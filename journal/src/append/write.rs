@@ -1,0 +1,164 @@
+//! What every commit writes: balances, transfers and its own row, in one statement.
+//!
+//! Invariant: the parts of the statement do not see one another, so that Postgres may run them in any order: each
+//! writes a table of its own that no other part reads, each row once, and no trigger or foreign key ties the tables.
+//! Whatever they could wait for but another batch's key, they have locked before.
+
+use schemas::{After, Funds, Metadata, Outcome, Seen, Transfer, TransferOrder, Verdict};
+use sqlx::{PgConnection, Row as _};
+
+use super::{AppendError, Decided, Entry, Posted, column, expect_rows, failed, text, uuid};
+use crate::columns::{line_number, partition_number};
+
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    entry: Entry<'_>,
+    posted: &[Posted],
+) -> Result<(), AppendError> {
+    let rows = first_decisions(entry);
+    let record = entry.record;
+    let written = sqlx::query(WRITE)
+        .bind(partition_number(entry.record.partition))
+        .bind(column(&rows, |row| uuid(row.transfer.id)))
+        .bind(column(&rows, |row| row.ledger))
+        .bind(column(&rows, |row| row.transfer.position.number()))
+        .bind(column(&rows, |row| line_number(row.line)))
+        .bind(column(&rows, |row| {
+            row.transfer
+                .refusal()
+                .map(|refusal| refusal.reason.as_str())
+        }))
+        .bind(column(&rows, |row| {
+            row.transfer
+                .refusal()
+                .map(|refusal| refusal.detail.as_str())
+        }))
+        .bind(column(&rows, |row| row.order().debit_account.as_str()))
+        .bind(column(&rows, |row| row.order().credit_account.as_str()))
+        .bind(column(&rows, |row| row.order().amount.minor()))
+        .bind(column(&rows, |row| i16::from(row.order().exponent)))
+        .bind(column(&rows, |row| row.order().currency.as_str()))
+        .bind(column(&rows, |row| row.order().description.as_deref()))
+        .bind(column(&rows, |row| {
+            row.order().metadata.as_ref().map(Metadata::as_str)
+        }))
+        .bind(column(&rows, |row| row.order().idempotency_key.as_str()))
+        .bind(column(&rows, |row| row.transfer.accepted_at.nanoseconds()))
+        .bind(column(&rows, |row| row.transfer.decided_at.nanoseconds()))
+        .bind(column(&rows, |row| row.debit().map(|after| after.version)))
+        .bind(column(&rows, |row| row.credit().map(|after| after.version)))
+        .bind(column(&rows, |row| row.debit().map(|after| after.balance)))
+        .bind(column(&rows, |row| row.credit().map(|after| after.balance)))
+        .bind(column(&rows, |row| {
+            row.funds_seen().map(|funds| funds.balance)
+        }))
+        .bind(column(&rows, |row| row.seen().map(|seen| seen.version)))
+        .bind(column(&rows, |row| row.funds_seen()?.min_balance))
+        .bind(column(&rows, |row| text(row.transfer.actor.as_ref())))
+        .bind(column(posted, |row| row.place))
+        .bind(column(posted, |row| row.balance))
+        .bind(column(posted, |row| row.version))
+        .bind(column(posted, |row| row.changed_at.nanoseconds()))
+        .bind(record.position.number())
+        .bind(record.first_position.number())
+        .bind(entry.decided_at.nanoseconds())
+        .bind(entry.epoch)
+        .bind(i32::try_from(record.count).expect("a batch holds fewer than 2^31 commands"))
+        .bind(record.encoder)
+        .bind(&record.previous_hash[..])
+        .bind(&record.hash[..])
+        .bind(entry.rules)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed(DOING))?;
+    let count = |column| written.try_get::<i64, _>(column).map_err(failed(DOING));
+    expect_rows(count("accounts")?.cast_unsigned(), posted.len(), "accounts")?;
+    expect_rows(count("transfers")?.cast_unsigned(), rows.len(), "transfers")
+}
+
+const DOING: &str = "writing balances, transfers and the commit";
+
+/// A row of `transfers` to be.
+struct FirstDecision<'a> {
+    ledger: i32,
+    line: u32,
+    transfer: &'a Transfer,
+}
+
+impl FirstDecision<'_> {
+    fn order(&self) -> &TransferOrder {
+        &self.transfer.order
+    }
+
+    fn debit(&self) -> Option<After> {
+        match self.transfer.verdict {
+            Verdict::Posted { debit, .. } => Some(debit),
+            Verdict::Refused { .. } => None,
+        }
+    }
+
+    fn credit(&self) -> Option<After> {
+        match self.transfer.verdict {
+            Verdict::Posted { credit, .. } => Some(credit),
+            Verdict::Refused { .. } => None,
+        }
+    }
+
+    fn seen(&self) -> Option<Seen> {
+        match self.transfer.verdict {
+            Verdict::Posted { .. } => None,
+            Verdict::Refused { seen, .. } => seen,
+        }
+    }
+
+    fn funds_seen(&self) -> Option<Funds> {
+        self.seen()?.funds
+    }
+}
+
+/// A key may reach two partitions at once: in one order, that of the ids, the two wait for each other instead of dying.
+fn first_decisions(entry: Entry<'_>) -> Vec<FirstDecision<'_>> {
+    let mut decided: Vec<_> = entry
+        .events
+        .iter()
+        .filter_map(|Decided { ledger, event, .. }| match &event.outcome {
+            Outcome::Decided(transfer) => Some(FirstDecision {
+                ledger: ledger.expect("a transfer has a ledger"),
+                line: event.at.line,
+                transfer,
+            }),
+            _ => None,
+        })
+        .collect();
+    decided.sort_unstable_by_key(|row| row.transfer.id);
+    decided
+}
+
+/// Balances are found by the places of their rows, without an index. The serial of the commit is drawn by its column's
+/// default. Each row that is written is counted, as it is the statement that says so.
+const WRITE: &str = "
+    WITH posted AS (
+        UPDATE accounts a
+           SET balance = u.balance,
+               version = u.version,
+               changed_at = u.changed_at
+          FROM unnest($26::tid[], $27::bigint[], $28::bigint[], $29::bigint[])
+               AS u (place, balance, version, changed_at)
+         WHERE a.ctid = u.place
+     RETURNING 1
+    ), decided AS (
+        INSERT INTO transfers (partition, id, ledger, position, line, reason, detail, debit_account, credit_account,
+               amount, exponent, currency, description, metadata, idempotency_key, accepted_at, decided_at,
+               debit_version, credit_version, debit_balance_after, credit_balance_after, balance_seen, version_seen,
+               min_balance_seen, actor)
+        SELECT $1, *
+          FROM unnest($2::uuid[], $3::int[], $4::bigint[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[],
+               $10::bigint[], $11::smallint[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[],
+               $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[],
+               $23::bigint[], $24::bigint[], $25::text[])
+     RETURNING 1
+    )
+    INSERT INTO commits (partition, position, first_position, decided_at, epoch, commands, encoder, previous_hash, hash,
+           rules)
+    VALUES ($1, $30, $31, $32, $33, $34, $35, $36, $37, $38)
+ RETURNING (SELECT count(*) FROM posted) AS accounts, (SELECT count(*) FROM decided) AS transfers";
