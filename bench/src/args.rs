@@ -11,7 +11,7 @@ use system::{AllRoles, Servers, StackArgs};
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  sluice bench --rate 5000 --duration 60          open loop, on servers of its own\n  sluice bench --rate max --json result.json      as fast as the answers come\n  sluice bench --rate max --batch 1000            NDJSON batches of 1,000\n  sluice bench --rate 100 --connections 8 --wait  round trips with Prefer: wait\n  sluice bench --rate 5000 --one-process          all roles in one process, as `up` runs them\n  sluice bench sweep --csv sweep.csv --svg sweep.svg\n  sluice bench baseline                           against one SQL transaction per transfer\n  sluice bench --rate 1000 --api URL --key sk_…   a running system; the key has scope admin"
+    after_help = "Examples:\n  sluice bench --rate 5000 --duration 60          open loop, on servers of its own\n  sluice bench --rate max --json result.json      as fast as the answers come\n  sluice bench --rate max --batch 1000            NDJSON batches of 1,000\n  sluice bench --rate 100 --connections 8 --wait  round trips with Prefer: wait\n  sluice bench --rate 5000 --one-process          all roles in one process, as `up` runs them\n  sluice bench sweep --csv sweep.csv --svg sweep.svg\n  sluice bench baseline                           against one SQL transaction per transfer\n  sluice bench baseline --wait                    the same where every request waits for its outcome\n  sluice bench --rate 1000 --api URL --key sk_…   a running system; the key has scope admin"
 )]
 pub struct BenchArgs {
     #[command(flatten)]

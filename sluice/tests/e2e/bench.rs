@@ -116,6 +116,26 @@ async fn all_roles_in_one_process_are_measured_beside_their_servers() {
     assert_eq!(figures["verify"]["clean"], true);
 }
 
+#[tokio::test]
+async fn who_waits_for_every_outcome_is_compared_with_the_baseline_too() {
+    let system = System::bare().await;
+    let path = system.path().join("compared.json");
+    let (nats, monitor) = (system.nats.url(), system.nats.monitor_url());
+    let mut args = vec!["bench", "baseline", "--wait", "--rate", "100"];
+    args.extend(["--duration", "2", "--accounts", "50", "--connections", "4"]);
+    args.extend(["--nats", &nats, "--nats-monitor", &monitor]);
+    args.extend(["--database", &system.database_url]);
+    args.extend(["--json", path.to_str().unwrap()]);
+    run_ok(&args).await;
+    let compared: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let latencies = &compared["latency_ms"];
+    assert!(latencies["answered"]["p50"].as_f64().unwrap() > 0.0);
+    assert_eq!(latencies["logged"], Value::Null, "{compared:#}");
+    assert_eq!(compared["applied"], 200);
+    assert_eq!(compared["baseline"]["applied"], 200);
+    assert!(compared["ratio"].as_f64().unwrap() > 0.0);
+}
+
 /// Three seconds at 300 a second; gives what it wrote and what it printed.
 async fn short_run(dir: &std::path::Path, more: &[&str]) -> (Value, String) {
     let path = dir.join("figures.json");
