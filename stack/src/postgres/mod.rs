@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::sys::statvfs::statvfs;
 
 use crate::account::Account;
 use crate::data::DataDir;
@@ -39,7 +40,9 @@ const PORT_TRIES_MAX: u32 = 3;
 const SOCKET_FOLDER_BYTES_MAX: usize = 90;
 const USER: &str = "sluice";
 const SHARED_BUFFERS_MEBIBYTES_MIN: u32 = 128;
-const SHARED_BUFFERS_MEBIBYTES_MAX: u32 = 4096;
+const SHARED_BUFFERS_MEBIBYTES_MAX: u32 = 16384;
+const WAL_MEBIBYTES_MIN: u64 = 1024;
+const WAL_MEBIBYTES_MAX: u64 = 16384;
 
 /// Checkpoints are spread out: each makes the next write of a page log the whole page.
 const SETTINGS: &[&str] = &[
@@ -48,8 +51,7 @@ const SETTINGS: &[&str] = &[
     "synchronous_commit=on",
     "jit=off",
     "max_connections=200",
-    "max_wal_size=4GB",
-    "checkpoint_timeout=15min",
+    "checkpoint_timeout=30min",
     "log_destination=stderr",
     "logging_collector=off",
     "cluster_name=sluice",
@@ -90,6 +92,16 @@ fn shared_buffers_mebibytes() -> u32 {
     memory.map_or(SHARED_BUFFERS_MEBIBYTES_MIN, |mebibytes| {
         (mebibytes / 4).clamp(SHARED_BUFFERS_MEBIBYTES_MIN, SHARED_BUFFERS_MEBIBYTES_MAX)
     })
+}
+
+/// An eighth of the room on the disk. A checkpoint comes at about half of it, and after each one every page that is touched
+/// goes whole into Postgres's log: transfers are found by random ids, so these are nearly as many as there are transfers.
+/// What a killed server has to read again is as long, at some 100 MB/s.
+fn wal_mebibytes(folder: &Path) -> u64 {
+    let room = statvfs(folder).map_or(0, |disk| {
+        u64::from(disk.blocks_available()).saturating_mul(disk.fragment_size())
+    });
+    (room / 8 >> 20).clamp(WAL_MEBIBYTES_MIN, WAL_MEBIBYTES_MAX)
 }
 
 /// A running Postgres; stopped when dropped.
@@ -180,6 +192,7 @@ impl Postgres {
                 program: options.binaries.bin.join("postgres"),
                 arguments: arguments(options, &folder, &cluster, port),
                 libraries: options.binaries.libraries.clone(),
+                environment: Vec::new(),
                 account,
                 stopping: STOPPING,
                 remove_when_orphaned: options.data.is_temporary().then(|| folder.clone()),
@@ -219,6 +232,7 @@ fn arguments(
         "shared_buffers={}MB",
         options.shared_buffers_mebibytes
     ));
+    settings.push(format!("max_wal_size={}MB", wal_mebibytes(cluster)));
     settings.push(format!(
         "wal_compression={}",
         wal_compression(&options.binaries, cluster)
