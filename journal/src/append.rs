@@ -64,7 +64,7 @@ pub enum AppendError {
 }
 
 /// Adds a commit and moves the money of the accounts that it `posted` on, in the transaction that holds its locks. What
-/// is rare has statements of its own; what every commit writes is one.
+/// is rare has statements of its own; what every commit writes is one. Gives how many it took.
 ///
 /// # Errors
 /// As [`AppendError`] says; the transaction is to be rolled back.
@@ -72,16 +72,16 @@ pub async fn append(
     connection: &mut PgConnection,
     entry: Entry<'_>,
     posted: &[Posted],
-) -> Result<(), AppendError> {
-    insert_outcomes(connection, entry).await?;
-    bury(connection, entry).await?;
-    write::write(connection, entry, posted).await
+) -> Result<u64, AppendError> {
+    let rare = insert_outcomes(connection, entry).await? + bury(connection, entry).await?;
+    write::write(connection, entry, posted).await?;
+    Ok(rare + 1)
 }
 
 async fn insert_outcomes(
     connection: &mut PgConnection,
     entry: Entry<'_>,
-) -> Result<(), AppendError> {
+) -> Result<u64, AppendError> {
     let rows: Vec<&Decided> = entry
         .events
         .iter()
@@ -91,7 +91,7 @@ async fn insert_outcomes(
         })
         .collect();
     if rows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let inserted = sqlx::query(INSERT_OUTCOMES)
         .bind(partition_number(entry.record.partition))
@@ -109,7 +109,8 @@ async fn insert_outcomes(
         .execute(&mut *connection)
         .await
         .map_err(failed("inserting outcomes"))?;
-    expect_rows(inserted.rows_affected(), rows.len(), "outcomes")
+    expect_rows(inserted.rows_affected(), rows.len(), "outcomes")?;
+    Ok(1)
 }
 
 /// The transfer that an outcome repeats; then its data is that transfer's row.
@@ -129,10 +130,10 @@ fn data(outcome: &Outcome) -> Option<String> {
     Some(json.expect("strings and integers have a JSON text"))
 }
 
-async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), AppendError> {
+async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<u64, AppendError> {
     let rows = entry.dead;
     if rows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let inserted = sqlx::query(BURY)
         .bind(partition_number(entry.record.partition))
@@ -155,7 +156,8 @@ async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), App
         .execute(&mut *connection)
         .await
         .map_err(failed("keeping dead letters"))?;
-    expect_rows(inserted.rows_affected(), rows.len(), "dead_letters")
+    expect_rows(inserted.rows_affected(), rows.len(), "dead_letters")?;
+    Ok(1)
 }
 
 /// One value of every row.

@@ -46,7 +46,7 @@ impl Batch {
             .bind(column(changed, |row| row.account.status.as_str()))
             .bind(column(changed, min_balance))
             .bind(column(changed, metadata))
-            .execute(&mut *self.transaction)
+            .execute(self.counted())
             .await
             .map_err(|error| classify("changing accounts", error))?;
         expect_rows(updated.rows_affected(), changed.len(), "accounts")
@@ -73,7 +73,7 @@ impl Batch {
             }))
             .bind(column(opened, |row| row.account.opened_at.nanoseconds()))
             .bind(column(opened, |row| row.changed_at.nanoseconds()))
-            .execute(&mut *self.transaction)
+            .execute(self.counted())
             .await
             .map_err(|error| classify("opening accounts", error))?;
         expect_rows(inserted.rows_affected(), opened.len(), "accounts")

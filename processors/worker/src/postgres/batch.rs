@@ -8,15 +8,15 @@ use std::collections::HashMap;
 use journal::{AppendError, RowPlace, TransferRow, transfer_columns};
 use ledger::{AccountKey, AccountRow, Reads, Rows};
 use schemas::{Timestamp, TransferId};
-use sqlx::{FromRow, Row};
+use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
 
 use super::classify;
 use super::rows::account;
 use super::session::OpenTransaction;
-use crate::Error;
 use crate::commit::Commit;
 use crate::seam::Transaction;
+use crate::{Error, metrics};
 
 pub struct Batch {
     pub(super) transaction: OpenTransaction,
@@ -39,6 +39,12 @@ impl Batch {
         }
     }
 
+    /// The session, for one statement.
+    pub(super) fn counted(&mut self) -> &mut PgConnection {
+        metrics::statements(1);
+        &mut self.transaction
+    }
+
     async fn lock_accounts(
         &mut self,
         keys: &[AccountKey],
@@ -48,7 +54,7 @@ impl Batch {
         let rows = sqlx::query(LOCK_ACCOUNTS)
             .bind(ledgers)
             .bind(ids)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(self.counted())
             .await?;
         self.is_locked = true;
         self.places.clear();
@@ -80,7 +86,7 @@ impl Batch {
             .collect();
         let rows = sqlx::query(TRANSFERS_AND_CLOCK)
             .bind(uuids)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(self.counted())
             .await?;
         let microseconds: i64 = rows
             .first()
@@ -123,15 +129,18 @@ impl Transaction for Batch {
             "the commit's serial is drawn after the locks"
         );
         let posted = self.write_accounts(commit).await?;
-        journal::append(&mut self.transaction, commit.entry(), &posted)
+        let statements = journal::append(&mut self.transaction, commit.entry(), &posted)
             .await
             .map_err(|error| match error {
                 AppendError::Postgres { doing, source } => classify(doing, source),
                 AppendError::Rows { .. } => Error::Stopped(error.to_string()),
-            })
+            })?;
+        metrics::statements(statements);
+        Ok(())
     }
 
     async fn commit(self) -> Result<(), Error> {
+        metrics::statements(1);
         self.transaction
             .commit()
             .await

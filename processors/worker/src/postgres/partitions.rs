@@ -12,7 +12,7 @@ use streams::DeadLetterRecord;
 use super::session::{First, OpenTransaction, Prepared};
 use super::{Batch, Postgres, classify};
 use crate::seam::{Advance, Lease, Row, Store};
-use crate::{Error, times};
+use crate::{Error, metrics, times};
 
 impl Store for Postgres {
     type Transaction = Batch;
@@ -161,6 +161,8 @@ impl Store for Postgres {
     }
 
     async fn begin(&self, lease: Lease, advance: Advance) -> Result<Batch, Error> {
+        // BEGIN and the fence go together.
+        metrics::statements(1);
         let failed = |error| classify("moving the position", error);
         let numbers = [
             i64::from(partition_number(lease.partition)),
