@@ -56,6 +56,8 @@ pub struct Appended {
     pub places: Vec<RowPlace>,
     /// Wrote them all: the transaction itself.
     pub writer: Writer,
+    /// How many it took.
+    pub statements: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -87,15 +89,18 @@ pub async fn append(
     entry: Entry<'_>,
     posted: &[Posted<'_>],
 ) -> Result<Appended, AppendError> {
-    insert_outcomes(connection, entry).await?;
-    bury(connection, entry).await?;
-    write::write(connection, entry, posted).await
+    let rare = insert_outcomes(connection, entry).await? + bury(connection, entry).await?;
+    let appended = write::write(connection, entry, posted).await?;
+    Ok(Appended {
+        statements: rare + appended.statements,
+        ..appended
+    })
 }
 
 async fn insert_outcomes(
     connection: &mut PgConnection,
     entry: Entry<'_>,
-) -> Result<(), AppendError> {
+) -> Result<u64, AppendError> {
     let rows: Vec<&Decided> = entry
         .events
         .iter()
@@ -105,7 +110,7 @@ async fn insert_outcomes(
         })
         .collect();
     if rows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let inserted = sqlx::query(INSERT_OUTCOMES)
         .bind(partition_number(entry.record.partition))
@@ -123,7 +128,8 @@ async fn insert_outcomes(
         .execute(&mut *connection)
         .await
         .map_err(failed("inserting outcomes"))?;
-    expect_rows(inserted.rows_affected(), rows.len(), "outcomes")
+    expect_rows(inserted.rows_affected(), rows.len(), "outcomes")?;
+    Ok(1)
 }
 
 /// The transfer that an outcome repeats; then its data is that transfer's row.
@@ -143,10 +149,10 @@ fn data(outcome: &Outcome) -> Option<String> {
     Some(json.expect("strings and integers have a JSON text"))
 }
 
-async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), AppendError> {
+async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<u64, AppendError> {
     let rows = entry.dead;
     if rows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let inserted = sqlx::query(BURY)
         .bind(partition_number(entry.record.partition))
@@ -169,7 +175,8 @@ async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), App
         .execute(&mut *connection)
         .await
         .map_err(failed("keeping dead letters"))?;
-    expect_rows(inserted.rows_affected(), rows.len(), "dead_letters")
+    expect_rows(inserted.rows_affected(), rows.len(), "dead_letters")?;
+    Ok(1)
 }
 
 /// One value of every row.

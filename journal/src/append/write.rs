@@ -5,6 +5,7 @@
 //! Whatever they could wait for but another batch's key, they have locked before.
 
 use schemas::{After, Funds, Metadata, Outcome, Seen, Transfer, TransferOrder, Verdict};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use super::{
@@ -78,13 +79,18 @@ pub(super) async fn write(
         .await
         .map_err(failed(DOING))?
         .ok_or(AppendError::Changed)?;
-    let transfers: i64 = written.try_get("transfers").map_err(failed(DOING))?;
-    expect_rows(transfers.cast_unsigned(), rows.len(), "transfers")?;
+    appended(&written, rows.len(), posted.len())
+}
+
+fn appended(written: &PgRow, transfers: usize, accounts: usize) -> Result<Appended, AppendError> {
+    let count: i64 = written.try_get("transfers").map_err(failed(DOING))?;
+    expect_rows(count.cast_unsigned(), transfers, "transfers")?;
     let places: Vec<RowPlace> = written.try_get("places").map_err(failed(DOING))?;
-    expect_rows(places.len() as u64, posted.len(), "accounts")?;
+    expect_rows(places.len() as u64, accounts, "accounts")?;
     Ok(Appended {
         places,
         writer: written.try_get("writer").map_err(failed(DOING))?,
+        statements: 1,
     })
 }
 

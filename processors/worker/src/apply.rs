@@ -64,7 +64,9 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
                 Err(error) => return Err(error),
             }
         };
-        drop(turn);
+        if let Some(turn) = turn {
+            turn.committed();
+        }
         commit.record.committed_at = Some(metrics::now());
         metrics::committed(
             &commit,

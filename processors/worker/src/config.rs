@@ -8,6 +8,8 @@ use crate::{Failpoint, times};
 
 /// Default of [`Config::commits_in_flight`].
 pub(crate) const COMMITS_IN_FLIGHT_MAX: usize = 1;
+/// Default of [`Config::commit_interval_max`].
+pub(crate) const COMMIT_INTERVAL_MAX: Duration = Duration::from_millis(5);
 /// Most dead letters in memory while they are copied; each may be as long as a record.
 pub(crate) const LETTERS_MAX: usize = 8;
 /// How long a partition that is given back waits for copies of dead letters; what is left is the next owner's.
@@ -28,6 +30,8 @@ pub struct Config {
     /// Transactions that the partitions of this process have open at a time: fewer are fuller ones, as records
     /// gather while a partition waits for its turn.
     pub commits_in_flight: usize,
+    /// Longest time between the starts of two transactions of this process that are not full and that nobody waits for.
+    pub commit_interval_max: Duration,
     /// Most commits of a partition that are not on EVENTS yet.
     pub unpublished_commits_max: usize,
     /// Most accounts that the process remembers, so that they need not be read again.
@@ -58,6 +62,7 @@ impl Default for Config {
             batch_commands_max: 4_000,
             record_commands_max: 10_000,
             commits_in_flight: COMMITS_IN_FLIGHT_MAX,
+            commit_interval_max: COMMIT_INTERVAL_MAX,
             unpublished_commits_max: 8,
             accounts_remembered_max: 200_000,
             lease: times::LEASE,

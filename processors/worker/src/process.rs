@@ -154,9 +154,17 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
         }
         loop {
             tokio::select! {
-                turn = self.processor.turns.next() => return turn.map(Some),
+                turn = self.next_turn(work) => return turn.map(Some),
                 () = tokio::time::sleep(config.renewal) => self.renew().await?,
             }
+        }
+    }
+
+    async fn next_turn(&self, work: &Work) -> Result<Turn, Error> {
+        if work.replies.is_empty() {
+            self.processor.turns.next_in_pace().await
+        } else {
+            self.processor.turns.next().await
         }
     }
 

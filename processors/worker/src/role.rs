@@ -43,7 +43,7 @@ pub async fn run(
     let owner = owner();
     tracing::info!(owner, "processing");
     let assignment = Assignment::new(Processor {
-        turns: Turns::new(config.commits_in_flight),
+        turns: Turns::new(config.commits_in_flight, config.commit_interval_max),
         store,
         log: connections.log,
         config,

@@ -67,7 +67,7 @@ impl Batch {
             .bind(column(changed, |row| row.account.status.as_str()))
             .bind(column(changed, min_balance))
             .bind(column(changed, metadata))
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(self.counted())
             .await
             .map_err(|error| classify("changing accounts", error))?;
         self.wrote_rows(changed, &updated)
@@ -94,7 +94,7 @@ impl Batch {
             }))
             .bind(column(opened, |row| row.account.opened_at.nanoseconds()))
             .bind(column(opened, |row| row.changed_at.nanoseconds()))
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(self.counted())
             .await
             .map_err(|error| classify("opening accounts", error))?;
         self.wrote_rows(opened, &inserted)

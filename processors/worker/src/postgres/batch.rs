@@ -8,6 +8,7 @@ mod load;
 use journal::AppendError;
 use ledger::{AccountRow, Reads, Rows};
 use schemas::Timestamp;
+use sqlx::PgConnection;
 
 use super::accounts::posting;
 use super::classify;
@@ -81,6 +82,12 @@ impl Batch {
         rows.collect()
     }
 
+    /// The session, for one statement.
+    pub(super) fn counted(&mut self) -> &mut PgConnection {
+        metrics::statements(1);
+        &mut self.transaction
+    }
+
     /// Somebody wrote what was believed.
     fn refuted(&self) -> Error {
         if let Some(Remembering { memory, .. }) = &self.remembering {
@@ -105,6 +112,7 @@ impl Batch {
             AppendError::Changed if self.how == How::Believed => self.refuted(),
             AppendError::Changed | AppendError::Rows { .. } => Error::Stopped(error.to_string()),
         })?;
+        metrics::statements(appended.statements);
         self.wrote(posting, appended.places, appended.writer);
         Ok(())
     }
@@ -134,6 +142,7 @@ impl Transaction for Batch {
     }
 
     async fn commit(self) -> Result<(), Error> {
+        metrics::statements(1);
         let Self {
             transaction,
             remembering,

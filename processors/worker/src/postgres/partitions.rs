@@ -13,7 +13,7 @@ use super::batch::{FIND_KEYS, FirstLook, Remembering};
 use super::session::{First, OpenTransaction, Prepared};
 use super::{Batch, Postgres, classify, uuids};
 use crate::seam::{Advance, Lease, Looking, Row, Store};
-use crate::{Error, times};
+use crate::{Error, metrics, times};
 
 impl Store for Postgres {
     type Transaction = Batch;
@@ -168,6 +168,8 @@ impl Store for Postgres {
         advance: Advance,
         looking: Looking<'_>,
     ) -> Result<Batch, Error> {
+        // BEGIN and what goes with it.
+        metrics::statements(1);
         let failed = |error| classify("moving the position", error);
         let numbers = [
             i64::from(partition_number(lease.partition)),

@@ -50,7 +50,7 @@ impl Batch {
         let rows = sqlx::query(LOCK_ACCOUNTS)
             .bind(ledgers)
             .bind(ids)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(self.counted())
             .await
             .map_err(failed)?;
         let now = rows.first().ok_or(sqlx::Error::RowNotFound);
@@ -87,7 +87,7 @@ impl Batch {
             let failed = |error| classify("reading the transfers of a batch", error);
             let rows = sqlx::query(TRANSFERS)
                 .bind(taken)
-                .fetch_all(&mut *self.transaction)
+                .fetch_all(self.counted())
                 .await
                 .map_err(failed)?;
             for row in &rows {
@@ -106,6 +106,7 @@ impl Batch {
             return Ok(true);
         }
         let held = &self.held;
+        metrics::statements(1);
         let confirmed: i64 = sqlx::query_scalar(CONFIRM_ACCOUNTS)
             .bind(column(held, |held| held.key.ledger))
             .bind(column(held, |held| held.key.id.as_str()))

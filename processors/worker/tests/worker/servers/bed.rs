@@ -67,10 +67,14 @@ impl Servers {
 
     /// With sessions and a memory of its own, as another process has it.
     pub(crate) fn store(&self, lease: Duration) -> Postgres {
+        Postgres::new(self.sessions(), lease, Memory::new(1000))
+    }
+
+    /// Sessions of another processor.
+    pub(crate) fn sessions(&self) -> PgPool {
         let options = PgConnectOptions::clone(&self.pool.connect_options());
         let pool = PgPoolOptions::new().max_connections(12);
-        let pool = pool.connect_lazy_with(options);
-        Postgres::new(pool, lease, Memory::new(1000))
+        pool.connect_lazy_with(options)
     }
 
     /// Starts the role; [`Role::stop`] gives its partitions back.

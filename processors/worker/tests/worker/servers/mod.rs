@@ -11,6 +11,7 @@ mod plans;
 mod poison;
 mod provenance;
 mod publish;
+mod remember;
 mod statements;
 mod unreachable;
 mod wire;
