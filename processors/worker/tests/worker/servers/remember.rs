@@ -189,6 +189,30 @@ async fn a_serial_is_drawn_behind_whoever_holds_an_account() {
     assert_eq!(servers.number(disorder).await, 0);
 }
 
+/// Others may have decided meanwhile, and left no trace in the account.
+#[tokio::test]
+async fn who_waits_for_an_account_decides_behind_whoever_held_it() {
+    const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000";
+    let servers = Servers::start(2).await;
+    let mut there = start(&servers, 1).await;
+    work(&mut there, OPEN).await;
+    let refused = pay("there", "alice", "bob", "1");
+    let (transaction, _) = there.open(&[&refused]).await.unwrap();
+    let here = start(&servers, 0).await;
+    let ours = pay("here", "alice", "bob", "2");
+    let ours = [&ours[..]];
+    let mut written = pin!(here.open(&ours));
+    let waits = async { until(async || servers.number(WAITING).await == 1).await };
+    tokio::select! {
+        _ = &mut written => panic!("the other one holds the accounts"),
+        () = waits => {}
+    }
+    let held = servers.number(NOW).await;
+    transaction.commit().await.unwrap();
+    let (_, commit) = written.await.unwrap();
+    assert!(commit.decided_at.nanoseconds() > held);
+}
+
 #[tokio::test]
 async fn who_believed_in_vain_holds_nothing_up() {
     let servers = Servers::start(2).await;
@@ -262,10 +286,15 @@ async fn batches_of_one_process_wait_for_accounts_before_they_begin() {
     let two = [&two[..]];
     let mut waits = pin!(second.open(&two));
     let begun = "SELECT count(*) FROM pg_stat_activity
-        WHERE state LIKE 'idle in transaction%' AND datname = current_database()";
-    for _ in 0..5 {
-        assert!(futures::poll!(&mut waits).is_pending());
-        assert_eq!(servers.number(begun).await, 1);
+        WHERE xact_start IS NOT NULL AND application_name = 'sluice process' AND datname = current_database()";
+    let alone = async {
+        for _ in 0..10 {
+            assert_eq!(servers.number(begun).await, 1);
+        }
+    };
+    tokio::select! {
+        _ = &mut waits => panic!("the other one holds the accounts"),
+        () = alone => {}
     }
     transaction.commit().await.unwrap();
     first.applied += 1;
