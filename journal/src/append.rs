@@ -5,13 +5,13 @@
 
 mod write;
 
-use schemas::{Actor, Encoder, Event, EventData, Outcome, Timestamp, TransferId};
+use schemas::{AccountId, Actor, Encoder, Event, EventData, Outcome, Timestamp, TransferId};
 use sqlx::PgConnection;
 use sqlx::types::Uuid;
 use streams::EventRecord;
 
 use crate::columns::{line_number, partition_number};
-use crate::{DeadLetter, RowPlace};
+use crate::{DeadLetter, RowPlace, Writer};
 
 /// One outcome and what only its row tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,18 +37,34 @@ pub struct Entry<'a> {
     pub record: &'a EventRecord,
 }
 
-/// An account that only money moved on.
+/// An account that only money moved on, and the version of its row that was decided from.
 #[derive(Debug, Clone, Copy)]
-pub struct Posted {
+pub struct Posted<'a> {
+    pub ledger: i32,
+    pub id: &'a AccountId,
     pub place: RowPlace,
+    pub writer: Writer,
     /// What it holds afterwards, in minor units.
     pub balance: i64,
     pub version: i64,
     pub changed_at: Timestamp,
 }
 
+/// Where the rows of the accounts lie that were posted on, in their order.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    pub places: Vec<RowPlace>,
+    /// Wrote them all: the transaction itself.
+    pub writer: Writer,
+    /// How many it took.
+    pub statements: u64,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
+    /// A row is not what was decided from; nothing was written.
+    #[error("an account has changed meanwhile")]
+    Changed,
     #[error("{doing}")]
     Postgres {
         doing: &'static str,
@@ -63,19 +79,20 @@ pub enum AppendError {
     },
 }
 
-/// Adds a commit and moves the money of the accounts that it `posted` on, in the transaction that holds its locks. What
-/// is rare has statements of its own; what every commit writes is one. Gives how many it took.
+/// Adds a commit and moves the money of the accounts that it `posted` on, in the order of their keys. What is rare has
+/// statements of its own; what every commit writes is one.
 ///
 /// # Errors
 /// As [`AppendError`] says; the transaction is to be rolled back.
 pub async fn append(
     connection: &mut PgConnection,
     entry: Entry<'_>,
-    posted: &[Posted],
-) -> Result<u64, AppendError> {
+    posted: &[Posted<'_>],
+) -> Result<Appended, AppendError> {
     let rare = insert_outcomes(connection, entry).await? + bury(connection, entry).await?;
-    write::write(connection, entry, posted).await?;
-    Ok(rare + 1)
+    let mut appended = write::write(connection, entry, posted).await?;
+    appended.statements += rare;
+    Ok(appended)
 }
 
 async fn insert_outcomes(
