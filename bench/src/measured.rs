@@ -196,7 +196,7 @@ impl System {
             "api_key": self.target.key,
             "nats_url": self.servers.nats,
             "nats_monitor_url": self.servers.nats_monitor,
-            "postgres_url": self.servers.database,
+            "postgres_url": self.servers.shown_database(self.stack.as_ref()),
             "pids": {
                 "sluice": std::process::id(),
                 "up": pids(UP).first(),
