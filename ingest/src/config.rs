@@ -90,7 +90,7 @@ impl Default for Limits {
             queue_commands_max: 20_000,
             record_commands_max: 2_000,
             records_in_flight_max: 1,
-            record_interval_max: Duration::from_millis(6),
+            record_interval_max: Duration::from_millis(5),
             replays_max: 200_000,
             wait_max: Duration::from_secs(30),
             account_wait: Duration::from_secs(10),
