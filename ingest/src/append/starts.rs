@@ -91,7 +91,7 @@ impl Starts {
 
     /// A command has arrived.
     pub(super) fn serve(self: &Arc<Self>) -> Served {
-        if lock(&self.clients).enter() {
+        if lock(&self.clients).enter(Instant::now()) {
             self.complete.notify_waiters();
         }
         Served(Arc::clone(self))
@@ -121,8 +121,9 @@ impl Clients {
         }
     }
 
-    /// Whether as many are served now as lately at most.
-    fn enter(&mut self) -> bool {
+    /// Says whether everybody waits now.
+    fn enter(&mut self, now: Instant) -> bool {
+        self.forget(now);
         self.served += 1;
         self.most = self.most.max(self.served);
         self.served >= self.most_before.max(self.most)
@@ -133,13 +134,17 @@ impl Clients {
     }
 
     fn all_wait(&mut self, now: Instant) -> bool {
+        self.forget(now);
+        self.served >= self.most_before.max(self.most)
+    }
+
+    fn forget(&mut self, now: Instant) {
         if now >= self.forgotten_at {
             let is_recent = now < self.forgotten_at + MEMORY;
-            self.most_before = if is_recent { self.most } else { 0 };
+            self.most_before = if is_recent { self.most } else { self.served };
             self.most = self.served;
             self.forgotten_at = now + MEMORY;
         }
-        self.served >= self.most_before.max(self.most)
     }
 }
 
@@ -185,9 +190,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn while_others_may_still_come_a_record_keeps_the_pace() {
         let starts = starts();
-        let both = (starts.serve(), starts.serve());
         slow_record(&starts).await;
-        drop(both);
+        drop((starts.serve(), starts.serve()));
         let _first = starts.serve();
         let waited = waits(&starts).await;
         assert!(waited >= Duration::from_millis(5), "{waited:?}");
@@ -196,9 +200,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_last_who_could_come_starts_the_record() {
         let starts = starts();
-        let both = (starts.serve(), starts.serve());
         slow_record(&starts).await;
-        drop(both);
+        drop((starts.serve(), starts.serve()));
         let _first = starts.serve();
         let waiting = tokio::spawn({
             let starts = Arc::clone(&starts);
