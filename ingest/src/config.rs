@@ -56,7 +56,7 @@ pub struct Limits {
     /// Records on their way to the log at a time: it writes them one after another, so more only make emptier records.
     pub records_in_flight_max: usize,
     /// Recent transfers whose repeats are recognised without the log.
-    pub replays_max: u64,
+    pub replays_max: usize,
     /// Most seconds that `Prefer: wait` and `?wait=` may ask for.
     pub wait_max: Duration,
     /// How long a change of an account waits for its outcome.
