@@ -168,6 +168,8 @@ async fn place(
 ) -> Vec<Result<Placed, Problem>> {
     let mut submitted = Vec::with_capacity(lines.len());
     for (_, line) in lines {
+        // Others have their turn between many lines.
+        tokio::task::consume_budget().await;
         submitted.push(submit_line(api, &key.ledger, line, asked.clone(), manner).await);
     }
     let mut placed = Vec::with_capacity(submitted.len());
