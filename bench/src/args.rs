@@ -11,7 +11,7 @@ use system::{AllRoles, Servers, StackArgs};
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  sluice bench --rate 5000 --duration 60          open loop, on servers of its own\n  sluice bench --rate max --json result.json      as fast as the answers come\n  sluice bench --rate max --batch 1000            NDJSON batches of 1,000\n  sluice bench --rate 100 --connections 8 --wait  round trips with Prefer: wait\n  sluice bench sweep --csv sweep.csv --svg sweep.svg\n  sluice bench baseline                           against one SQL transaction per transfer\n  sluice bench --rate 1000 --api URL --key sk_…   a running system; the key has scope admin"
+    after_help = "Examples:\n  sluice bench --rate 5000 --duration 60          open loop, on servers of its own\n  sluice bench --rate max --json result.json      as fast as the answers come\n  sluice bench --rate max --batch 1000            NDJSON batches of 1,000\n  sluice bench --rate 100 --connections 8 --wait  round trips with Prefer: wait\n  sluice bench --rate 5000 --one-process          all roles in one process, as `up` runs them\n  sluice bench sweep --csv sweep.csv --svg sweep.svg\n  sluice bench baseline                           against one SQL transaction per transfer\n  sluice bench baseline --wait                    the same where every request waits for its outcome\n  sluice bench --rate 1000 --api URL --key sk_…   a running system; the key has scope admin"
 )]
 pub struct BenchArgs {
     #[command(flatten)]
@@ -66,13 +66,16 @@ pub(crate) struct SweepArgs {
     /// Each step offers so many per cent of the one before.
     #[arg(long, default_value_t = 125, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(101..=1000))]
     pub(crate) step: u32,
-    /// Length of a step.
+    /// Length of a run.
     #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) duration: u32,
-    /// Writes every step here, with all its figures.
+    /// How often each rate is measured; the median counts.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=99))]
+    pub(crate) repeats: u8,
+    /// Writes every step here, with all figures of each of its runs.
     #[arg(long, value_name = "PATH")]
     pub(crate) json: Option<PathBuf>,
-    /// Writes the curve here.
+    /// Writes the curve here: of each figure the median, the lowest and the highest.
     #[arg(long, value_name = "PATH")]
     pub(crate) csv: Option<PathBuf>,
     /// Plots latencies over the rate here.
@@ -121,6 +124,9 @@ pub(crate) struct SystemArgs {
     /// Processor processes.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
     pub(crate) processors: u16,
+    /// All roles in one process, as `up` runs them, instead of one process each.
+    #[arg(long, conflicts_with_all = ["api", "processors"])]
+    pub(crate) one_process: bool,
 }
 
 /// What is sent.

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::http::request::Builder;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -50,6 +51,16 @@ impl Client {
         })
     }
 
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
+        let request = self.request(Method::GET, path);
+        self.answer(
+            request
+                .body(Full::default())
+                .context("building a request")?,
+        )
+        .await
+    }
+
     /// Posts JSON, or whatever `headers` say.
     pub(crate) async fn post(
         &mut self,
@@ -57,11 +68,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> anyhow::Result<Answer> {
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(path)
-            .header(HOST, &self.authority)
-            .header(AUTHORIZATION, &self.authorization);
+        let mut request = self.request(Method::POST, path);
         if !headers
             .iter()
             .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
@@ -74,6 +81,17 @@ impl Client {
         let request = request
             .body(Full::new(body.into()))
             .context("building a request")?;
+        self.answer(request).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> Builder {
+        let request = Request::builder().method(method).uri(path);
+        request
+            .header(HOST, &self.authority)
+            .header(AUTHORIZATION, &self.authorization)
+    }
+
+    async fn answer(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
         let answered = tokio::time::timeout(ANSWER_MAX, self.send(request)).await;
         match answered {
             Ok(Ok(answer)) => Ok(answer),

@@ -15,7 +15,6 @@ use super::alarm::{Alarm, TICK};
 use super::answer::{Answer, line_problems, problem_code};
 use super::connection::{Broken, Connection};
 use super::load::{Epoch, Pace, Plan, Sent};
-use super::percentiles;
 use super::schedule::Schedule;
 use super::usage::thread_cpu_time;
 use system::Progress;
@@ -130,7 +129,7 @@ impl Generator {
         self.connect(&mut events)?;
         let cpu_before = thread_cpu_time();
         self.epoch = Epoch::now();
-        (self.sent.started, self.sent.stopped) = (self.epoch.nanoseconds, self.epoch.nanoseconds);
+        self.sent.start(self.epoch.nanoseconds);
         let (mut over_since, mut rings_at) = (None, Duration::ZERO);
         loop {
             let elapsed = self.epoch.started.elapsed();
@@ -302,9 +301,13 @@ impl Generator {
                 0
             };
             let now = self.epoch.at(elapsed);
-            let due = connection.busy.map_or(now, |(_, due)| due);
             let accepted = lines.saturating_sub(problems);
-            percentiles::record(&mut self.sent.latency, due, now, accepted);
+            if let Some((number, due)) = connection.busy {
+                self.sent.latency.record(due, now, accepted);
+                if problems == 0 {
+                    self.sent.keep(number);
+                }
+            }
             self.sent.accepted += accepted;
             self.sent.replayed += u64::from(answer.replayed);
             self.sent.last_accepted = now;

@@ -1,6 +1,7 @@
 //! When transfers were applied and published, read from the event records afterwards.
 //!
-//! Invariant: nothing here touches the path that is measured; a transfer counts once, by its own event.
+//! Invariant: nothing here touches the path that is measured; a transfer counts by its own event, and which were
+//! promised and have none, or more than one, is known one by one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use futures::future::try_join_all;
-use hdrhistogram::Histogram;
 use schemas::{Partition, Position, Timestamp};
 use streams::{Log, Scanned};
 
 use super::answer::text_after;
+use super::latencies::Recorded;
 use super::load::Sent;
-use super::percentiles::{self, histogram};
 use super::request::number_of_key;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -33,37 +33,69 @@ pub(super) struct Landed {
     /// As nanoseconds since the epoch.
     pub(super) last_commit: i64,
     pub(super) last_published: i64,
-    pub(super) applied_latency: Histogram<u64>,
-    pub(super) published_latency: Histogram<u64>,
+    pub(super) applied_latency: Recorded,
+    pub(super) published_latency: Recorded,
+    /// Commits since the marks, and everything that was decided in them, whoever asked for it.
+    pub(super) commits: u64,
+    pub(super) commands: u64,
+    /// How often each transfer was decided.
+    decided: Vec<u8>,
 }
 
 impl Landed {
-    fn new() -> Self {
+    pub(super) fn new(sent: &Sent) -> Self {
         Self {
             applied: 0,
             outcomes: BTreeMap::new(),
             applied_by_stop: 0,
             last_commit: 0,
             last_published: 0,
-            applied_latency: histogram(),
-            published_latency: histogram(),
+            applied_latency: Recorded::new(sent.started),
+            published_latency: Recorded::new(sent.started),
+            commits: 0,
+            commands: 0,
+            decided: vec![0; usize::try_from(sent.offered()).expect("transfers fit memory")],
         }
     }
 
+    /// Transfers that were accepted, with everything else in their request, and that nobody decided.
+    pub(super) fn lost(&self, sent: &Sent) -> u64 {
+        let lines = usize::try_from(sent.lines).expect("lines of a request fit memory");
+        let requests = self.decided.chunks(lines).zip(&sent.kept);
+        let lost = requests.filter(|(_, kept)| **kept).map(|(transfers, _)| {
+            let undecided = transfers.iter().filter(|times| **times == 0);
+            undecided.count() as u64
+        });
+        lost.sum()
+    }
+
+    /// Transfers that were decided more than once.
+    pub(super) fn doubled(&self) -> u64 {
+        self.decided.iter().filter(|times| **times > 1).count() as u64
+    }
+
     fn take(&mut self, record: &Scanned, sent: &Sent, prefix: &str) {
+        if record.position().is_none() {
+            // No processor published it.
+            return;
+        }
+        self.commits += 1;
         let published = record.stored_at.nanoseconds();
         // A record that was made again after a crash does not know when it was committed, only when it came here.
         let committed = record
             .committed_at()
             .map_or(published, Timestamp::nanoseconds);
         for line in record.body.split(|byte| *byte == b'\n') {
-            let Some(due) = number_of_key(line, prefix).and_then(|number| due(sent, number)) else {
+            self.commands += u64::from(!line.is_empty());
+            let number = number_of_key(line, prefix);
+            let Some(number) = number.and_then(|number| number.checked_sub(sent.first)) else {
                 continue;
             };
-            let Some(outcome) = outcome(line) else {
+            let (Some(due), Some(outcome)) = (due(sent, number), outcome(line)) else {
                 continue;
             };
             self.applied += 1;
+            self.decide(number);
             match self.outcomes.get_mut(outcome) {
                 Some(count) => *count += 1,
                 None => drop(self.outcomes.insert(outcome.to_owned(), 1)),
@@ -71,15 +103,22 @@ impl Landed {
             self.applied_by_stop += u64::from(committed <= sent.stopped);
             self.last_commit = self.last_commit.max(committed);
             self.last_published = self.last_published.max(published);
-            percentiles::record(&mut self.applied_latency, due, committed, 1);
-            percentiles::record(&mut self.published_latency, due, published, 1);
+            self.applied_latency.record(due, committed, 1);
+            self.published_latency.record(due, published, 1);
         }
+    }
+
+    fn decide(&mut self, number: u64) {
+        let place = usize::try_from(number).ok();
+        let times = place.and_then(|place| self.decided.get_mut(place));
+        let times = times.expect("a transfer that was due was offered");
+        *times = times.saturating_add(1);
     }
 }
 
-/// When the transfer was due; `None` when it is none of this run.
+/// When transfer `number` of the run was due; `None` when it is none of it.
 fn due(sent: &Sent, number: u64) -> Option<i64> {
-    let request = number.checked_sub(sent.first)? / sent.lines;
+    let request = number / sent.lines;
     sent.due.get(usize::try_from(request).ok()?).copied()
 }
 
@@ -109,7 +148,7 @@ pub(super) async fn read(
     sent: &Sent,
     prefix: &str,
 ) -> anyhow::Result<Landed> {
-    let mut landed = Landed::new();
+    let mut landed = Landed::new(sent);
     for (partition, after) in (0..).map(Partition).zip(marks) {
         let mut scan = log
             .scan_events(partition, *after)
@@ -174,5 +213,49 @@ pub(super) async fn drained(log: &Log, stop: &Arc<AtomicBool>) -> bool {
             eprintln!("warning: {error:#}");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three requests of two transfers each, from number 40 on; the second one was not accepted as a whole.
+    fn sent() -> Sent {
+        let mut sent = Sent::new(40, 2);
+        sent.start(1_000_000_000);
+        sent.due = vec![1_000_000_000, 1_500_000_000, 2_000_000_000];
+        sent.keep(0);
+        sent.keep(2);
+        sent
+    }
+
+    #[test]
+    fn what_was_accepted_and_not_decided_is_lost_whatever_else_was_decided() {
+        let (sent, all) = (sent(), [0, 1, 2, 3, 4, 5]);
+        for (decided, lost, doubled) in [
+            (&all[..], 0, 0),
+            (&[0, 1, 4, 5], 0, 0),
+            (&[1, 2, 3, 4, 5], 1, 0),
+            (&[2, 3], 4, 0),
+            (&[0, 1, 4, 5, 5, 2, 2, 2], 0, 2),
+        ] {
+            let mut landed = Landed::new(&sent);
+            for number in decided {
+                landed.decide(*number);
+            }
+            assert_eq!(
+                (landed.lost(&sent), landed.doubled()),
+                (lost, doubled),
+                "{decided:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_was_offered_was_due() {
+        let sent = sent();
+        assert_eq!(due(&sent, 3), Some(1_500_000_000));
+        assert_eq!(due(&sent, 6), None);
     }
 }

@@ -18,10 +18,12 @@ mod baseline;
 mod baseline_server;
 mod client;
 mod connection;
+mod counts;
 pub mod demo;
 mod figures;
 mod generator;
 mod landed;
+mod latencies;
 mod load;
 mod machine;
 mod measure;
@@ -32,6 +34,7 @@ mod print;
 mod request;
 mod role;
 mod schedule;
+mod step;
 mod sweep;
 mod usage;
 
@@ -102,7 +105,7 @@ async fn report(
         };
         write_json(path, &report)?;
     }
-    Ok(clean != Some(false) && figures.drained != Some(false))
+    Ok(clean != Some(false) && figures.is_kept())
 }
 
 /// Opens the accounts, puts through what goes before, and says that it begins.
@@ -159,6 +162,7 @@ fn settings(system: &System, args: &SystemArgs, load: &LoadArgs, work: &Work, ra
         "seed": system.seed,
         "partitions": system.log.as_ref().map(streams::Log::partitions),
         "processors": system.is_ours.then_some(args.processors),
+        "one_process": args.one_process,
         "roles": system.is_ours.then(|| args.stack.roles.words()),
         "own_system": system.is_ours,
     })

@@ -5,9 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use hdrhistogram::Histogram;
-
-use super::percentiles;
+use super::latencies::Recorded;
 use super::request::{Kind, Requests, Target};
 
 /// How fast requests go out.
@@ -40,8 +38,10 @@ pub(super) struct Sent {
     pub(super) dropped: u64,
     /// By the problem's code; `connection_lost` and `no_answer` leave open whether the transfer is on the log.
     pub(super) errors: BTreeMap<String, u64>,
-    /// Microseconds from due to answered.
-    pub(super) latency: Histogram<u64>,
+    /// Whether each request was accepted with everything in it.
+    pub(super) kept: Vec<bool>,
+    /// From due to answered.
+    pub(super) latency: Recorded,
     /// What the generator's thread took.
     pub(super) cpu: Option<Duration>,
 }
@@ -59,9 +59,25 @@ impl Sent {
             replayed: 0,
             dropped: 0,
             errors: BTreeMap::new(),
-            latency: percentiles::histogram(),
+            kept: Vec::new(),
+            latency: Recorded::new(0),
             cpu: None,
         }
+    }
+
+    /// Lets the run begin, at nanoseconds since the epoch.
+    pub(super) fn start(&mut self, now: i64) {
+        (self.started, self.stopped) = (now, now);
+        self.latency = Recorded::new(now);
+    }
+
+    /// All of request `number` was accepted.
+    pub(super) fn keep(&mut self, number: u64) {
+        let number = usize::try_from(number).expect("requests fit memory");
+        if self.kept.len() <= number {
+            self.kept.resize(number + 1, false);
+        }
+        self.kept[number] = true;
     }
 
     /// Counts so many transfers under `code`.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::accounts::BATCH_CONNECTIONS;
+use super::counts::Counters;
 use super::figures::{Figures, Run};
 use super::generator;
 use super::landed;
@@ -96,21 +97,28 @@ pub(super) async fn measure(
         Some(log) => Some(landed::marks(log).await?),
         None => None,
     };
+    let before = Counters::read(system).await?;
     let plan = plan(&system.target, system.seed, system.next, work, pace);
     let mut watch = Watch::default();
     let sent = send_watched(plan, || system.pids(), &mut watch, stop).await?;
     system.next += sent.offered();
-    let (mut drained, mut landed) = (None, None);
+    let (mut drained, mut landed, mut counts) = (None, None, None);
     if let (Some(log), Some(marks)) = (&system.log, &marks) {
         drained = Some(landed::drained(log, stop).await);
         watch.sample(&system.pids());
-        landed = Some(landed::read(log, marks, &sent, &key_prefix(system.seed)).await?);
+        let after = Counters::read(system).await?;
+        let found = landed::read(log, marks, &sent, &key_prefix(system.seed)).await?;
+        let between = before.zip(after);
+        counts = between.map(|(before, after)| before.until(after, &sent, &found));
+        landed = Some(found);
     }
     let run = Run {
         sent,
         landed,
+        counts,
         drained,
         watch,
+        processes: system.processes(),
         fsync,
         waited: work.kind == (Kind::Single { wait: true }),
         planned: planned(pace),

@@ -1,4 +1,4 @@
-//! What is measured: a system of our own, each role a process, or one that runs already.
+//! What is measured: a system of our own, each role a process or all of them one, or one that runs already.
 //!
 //! Invariant: everything that was started is stopped, also after an error.
 
@@ -18,9 +18,11 @@ use super::role::Role;
 use super::usage::{Pids, Tree};
 use crate::args::{LoadArgs, SystemArgs};
 use crate::client::authority;
-use system::{PROCESS, Servers, connect, migrate};
+use system::{PROCESS, ROLES, Servers, connect, migrate};
 
 pub(super) const LEDGER: &str = "bench";
+/// The process that runs every role, and its command.
+const UP: &str = "up";
 
 pub(super) struct System {
     pub(super) target: Target,
@@ -34,6 +36,10 @@ pub(super) struct System {
     /// Whether we started it, and may put on its log what we like.
     pub(super) is_ours: bool,
     stack: Option<Stack>,
+    /// Where each role counts what it does; none of a system that runs already.
+    pub(super) metrics: Vec<String>,
+    /// All roles are one process, called [`UP`].
+    one_process: bool,
     /// By what they are called.
     roles: Vec<(&'static str, Role)>,
     folder: TempDir,
@@ -76,6 +82,8 @@ impl System {
             next: 0,
             is_ours: false,
             stack: None,
+            metrics: Vec::new(),
+            one_process: false,
             roles: Vec::new(),
             folder,
         })
@@ -95,10 +103,14 @@ impl System {
         let (database, log) = migrate(&servers, &args.stack.streams, "bench").await?;
         let ledger = LedgerName::parse(LEDGER)?;
         let key = admin::renew_key(&database, &ledger, Scope::Admin, "sluice bench").await?;
-        let (roles, authority) = start_roles(args, &servers, folder.path()).await?;
+        let started = if args.one_process {
+            start_up(args, &servers, folder.path()).await?
+        } else {
+            start_roles(args, &servers, folder.path()).await?
+        };
         Ok(Self {
             target: Target {
-                authority,
+                authority: authority(&started.api)?,
                 key: key.key,
             },
             servers,
@@ -108,9 +120,22 @@ impl System {
             next: 0,
             is_ours: true,
             stack: Some(stack),
-            roles,
+            metrics: started.metrics,
+            one_process: args.one_process,
+            roles: started.roles,
             folder,
         })
+    }
+
+    /// What is reported, though it be unknown: the roles, their servers, and we.
+    pub(super) fn processes(&self) -> Vec<&'static str> {
+        let mut names = if self.one_process {
+            vec![UP]
+        } else {
+            ROLES.iter().map(|role| role.called).collect()
+        };
+        names.extend(["nats", "postgres", "generator"]);
+        names
     }
 
     /// The processes that are known, by the name under which they are reported.
@@ -171,9 +196,10 @@ impl System {
             "api_key": self.target.key,
             "nats_url": self.servers.nats,
             "nats_monitor_url": self.servers.nats_monitor,
-            "postgres_url": self.servers.database,
+            "postgres_url": self.servers.shown_database(self.stack.as_ref()),
             "pids": {
                 "sluice": std::process::id(),
+                "up": pids(UP).first(),
                 "ingest": pids("ingest").first(),
                 "processors": pids("processor"),
                 "nats": servers.get("nats"),
@@ -183,13 +209,20 @@ impl System {
     }
 }
 
+/// Roles that answer.
+struct Started {
+    roles: Vec<(&'static str, Role)>,
+    api: String,
+    metrics: Vec<String>,
+}
+
 async fn start_roles(
     args: &SystemArgs,
     servers: &Servers,
     folder: &Path,
-) -> anyhow::Result<(Vec<(&'static str, Role)>, String)> {
+) -> anyhow::Result<Started> {
     let environment = servers.environment();
-    let (mut roles, mut api) = (Vec::new(), None);
+    let (mut roles, mut metrics, mut api) = (Vec::new(), Vec::new(), None);
     for chosen in &args.stack.roles.0 {
         let role = chosen.role;
         let count = if role.command == PROCESS {
@@ -203,11 +236,34 @@ async fn start_roles(
             let name = format!("{}-{number}", role.called);
             let (started, ready) = Role::start(folder, &name, &words, &environment).await?;
             roles.push((role.called, started));
+            metrics.extend(ready["metrics_url"].as_str().map(str::to_owned));
             api = api.or_else(|| ready["api_url"].as_str().map(str::to_owned));
         }
     }
     let api = api.context("no role says where its API is")?;
-    Ok((roles, authority(&api)?))
+    Ok(Started {
+        roles,
+        api,
+        metrics,
+    })
+}
+
+/// All roles in one process.
+async fn start_up(args: &SystemArgs, servers: &Servers, folder: &Path) -> anyhow::Result<Started> {
+    let mut words = vec![UP.to_owned()];
+    for chosen in &args.stack.roles.0 {
+        // Without the command that runs it alone.
+        words.extend(chosen.words().into_iter().skip(1));
+    }
+    let (up, ready) = Role::start(folder, UP, &words, &servers.environment()).await?;
+    let api = ready["api_url"]
+        .as_str()
+        .context("`up` does not say where its API is")?;
+    Ok(Started {
+        roles: vec![(UP, up)],
+        api: api.to_owned(),
+        metrics: vec![format!("{api}/metrics")],
+    })
 }
 
 fn another_seed() -> u64 {

@@ -1,41 +1,36 @@
 //! The curve of a sweep as SVG.
 //!
-//! Invariant: both axes show what was measured and nothing else; latencies on a logarithmic axis.
+//! Invariant: both axes show what was measured and nothing else: medians as lines, all runs as bands; latencies on a
+//! logarithmic axis.
 
 use anyhow::Context;
 use plotters::prelude::*;
 
-use super::percentiles::Percentiles;
-use super::sweep::Step;
+use super::step::{APPLIED_P95_MAX, Pick, Spread, Step, applied, logged};
 
 const SIZE: (u32, u32) = (900, 560);
-/// The limit of the sweep, drawn as a line.
-const LIMIT: f64 = 60.0;
+/// Of a band, beside the line that it belongs to.
+const BAND_OPACITY: f64 = 0.18;
+const GREY: RGBColor = RGBColor(120, 120, 120);
 
-type Pick = fn(&Step) -> Option<f64>;
-
-/// Name, colour, dots or not, and the value of a step.
+/// Name, colour, and the value of a run.
 const LINES: [(&str, RGBColor, Pick); 5] = [
-    ("logged p50", RGBColor(140, 190, 230), |step| {
-        step.figures.latency_ms.logged.map(|found| found.p50)
+    ("logged p50", RGBColor(120, 175, 225), |run| {
+        Some(logged(run)?.p50)
     }),
-    ("logged p99", RGBColor(30, 100, 180), |step| {
-        step.figures.latency_ms.logged.map(|found| found.p99)
+    ("logged p99", RGBColor(30, 100, 180), |run| {
+        Some(logged(run)?.p99)
     }),
-    ("applied p50", RGBColor(250, 190, 120), |step| {
-        applied(step).map(|found| found.p50)
+    ("applied p50", RGBColor(240, 175, 85), |run| {
+        Some(applied(run)?.p50)
     }),
-    ("applied p95", RGBColor(225, 110, 20), |step| {
-        applied(step).map(|found| found.p95)
+    ("applied p95", RGBColor(225, 100, 20), |run| {
+        Some(applied(run)?.p95)
     }),
-    ("applied p99", RGBColor(150, 40, 20), |step| {
-        applied(step).map(|found| found.p99)
+    ("applied p99", RGBColor(140, 35, 25), |run| {
+        Some(applied(run)?.p99)
     }),
 ];
-
-fn applied(step: &Step) -> Option<Percentiles> {
-    step.figures.latency_ms.applied
-}
 
 pub(super) fn svg(steps: &[Step]) -> anyhow::Result<String> {
     let mut text = String::new();
@@ -45,27 +40,38 @@ pub(super) fn svg(steps: &[Step]) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// A line of the plot: at each rate what it shows.
+struct Curve {
+    name: &'static str,
+    colour: RGBColor,
+    points: Vec<(f64, Spread)>,
+}
+
+fn curves(steps: &[Step]) -> Vec<Curve> {
+    let lines = LINES.iter().map(|(name, colour, pick)| Curve {
+        name,
+        colour: *colour,
+        points: steps
+            .iter()
+            .filter_map(|step| Some((f64::from(step.rate), step.spread(*pick)?)))
+            .collect(),
+    });
+    lines.collect()
+}
+
 fn draw(steps: &[Step], text: &mut String) -> Result<(), Box<dyn std::error::Error>> {
-    let values: Vec<f64> = LINES
-        .iter()
-        .flat_map(|(_, _, pick)| steps.iter().filter_map(pick))
-        .chain([LIMIT])
-        .collect();
-    let low = values
-        .iter()
-        .copied()
-        .fold(f64::INFINITY, f64::min)
-        .max(0.01);
-    let high = values.iter().copied().fold(LIMIT, f64::max);
+    let curves = curves(steps);
+    let spreads = || curves.iter().flat_map(|curve| &curve.points);
+    let lowest = spreads().map(|(_, spread)| spread.lowest);
+    let highest = spreads().map(|(_, spread)| spread.highest);
+    let low = lowest.fold(APPLIED_P95_MAX, f64::min).max(0.01);
+    let high = highest.fold(APPLIED_P95_MAX, f64::max);
     let rates = steps.iter().map(|step| f64::from(step.rate));
     let widest = rates.fold(1.0, f64::max) * 1.02;
     let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
-        .caption(
-            "Latency from scheduled arrival, over the rate",
-            ("sans-serif", 20),
-        )
+        .caption(caption(steps), ("sans-serif", 20))
         .margin(16)
         .x_label_area_size(46)
         .y_label_area_size(70)
@@ -73,34 +79,42 @@ fn draw(steps: &[Step], text: &mut String) -> Result<(), Box<dyn std::error::Err
     chart
         .configure_mesh()
         .x_desc("transfers offered per second")
-        .y_desc("milliseconds")
+        .y_desc("milliseconds from when a transfer was due")
         .x_labels(10)
         .x_max_light_lines(1)
-        .x_label_formatter(&|rate| format!("{rate:.0}"))
+        .x_label_formatter(&|rate| thousands(*rate))
         .y_label_formatter(&|value| milliseconds(*value))
         .label_style(("sans-serif", 14))
         .axis_desc_style(("sans-serif", 15))
         .light_line_style(RGBColor(238, 238, 238))
         .bold_line_style(RGBColor(215, 215, 215))
         .draw()?;
-    chart.draw_series(LineSeries::new(
-        [(0.0, LIMIT), (widest, LIMIT)],
-        RGBColor(150, 150, 150).stroke_width(1),
-    ))?;
-    for (name, colour, pick) in LINES {
-        let points: Vec<(f64, f64)> = steps
-            .iter()
-            .filter_map(|step| Some((f64::from(step.rate), pick(step)?)))
-            .collect();
-        chart
-            .draw_series(LineSeries::new(points.clone(), colour.stroke_width(2)))?
-            .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
-        chart.draw_series(
-            points
+    let limit = [(0.0, APPLIED_P95_MAX), (widest, APPLIED_P95_MAX)];
+    chart.draw_series(DashedLineSeries::new(limit, 6, 4, GREY.stroke_width(1)))?;
+    let label = Text::new(
+        format!("p95 to applied: {APPLIED_P95_MAX:.0} ms"),
+        (widest * 0.005, APPLIED_P95_MAX * 1.25),
+        ("sans-serif", 13).into_font().color(&GREY),
+    );
+    chart.draw_series([label])?;
+    // All bands before all lines, so that none hides one.
+    for curve in &curves {
+        let band = curve.colour.mix(BAND_OPACITY).filled();
+        chart.draw_series([Polygon::new(curve.outline(), band)])?;
+    }
+    for curve in &curves {
+        let medians = || {
+            curve
+                .points
                 .iter()
-                .map(|point| Circle::new(*point, 3, colour.filled())),
-        )?;
+                .map(|(rate, spread)| (*rate, spread.median))
+        };
+        let colour = curve.colour;
+        chart
+            .draw_series(LineSeries::new(medians(), colour.stroke_width(2)))?
+            .label(curve.name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+        chart.draw_series(medians().map(|point| Circle::new(point, 3, colour.filled())))?;
     }
     chart
         .configure_series_labels()
@@ -111,6 +125,33 @@ fn draw(steps: &[Step], text: &mut String) -> Result<(), Box<dyn std::error::Err
         .draw()?;
     root.present()?;
     Ok(())
+}
+
+impl Curve {
+    /// Around all runs: along the highest of each rate, and back along the lowest.
+    fn outline(&self) -> Vec<(f64, f64)> {
+        let points = self.points.iter();
+        let above = points.clone().map(|(rate, spread)| (*rate, spread.highest));
+        let below = points.map(|(rate, spread)| (*rate, spread.lowest));
+        above.chain(below.rev()).collect()
+    }
+}
+
+fn caption(steps: &[Step]) -> String {
+    let runs = steps.iter().map(|step| step.runs.len()).max().unwrap_or(1);
+    if runs > 1 {
+        format!("Latency over the rate: median of {runs} runs, and from the lowest to the highest")
+    } else {
+        "Latency over the rate".to_owned()
+    }
+}
+
+fn thousands(rate: f64) -> String {
+    let digits = format!("{rate:.0}");
+    match digits.len().checked_sub(3) {
+        Some(place) if place > 0 => format!("{},{}", &digits[..place], &digits[place..]),
+        _ => digits,
+    }
 }
 
 /// No more decimals than the value needs.
@@ -124,21 +165,40 @@ fn milliseconds(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sweep::tests::step;
+    use super::super::step::tests::step;
     use super::*;
 
     #[test]
-    fn a_curve_shows_every_line_by_name() {
-        let svg = svg(&[step(1000, 5.0), step(1250, 12.0), step(1562, 90.0)]).unwrap();
+    fn a_curve_shows_every_line_by_name_with_a_band() {
+        let steps = [
+            step(1000, &[5.0, 4.0, 9.0]),
+            step(1250, &[12.0, 12.0, 30.0]),
+            step(1562, &[90.0, 70.0, 700.0]),
+        ];
+        let svg = svg(&steps).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
         for (name, ..) in LINES {
             assert!(svg.contains(name), "{name}");
         }
+        assert!(svg.contains("median of 3 runs"), "{svg}");
+        assert_eq!(svg.matches("<polygon").count(), LINES.len());
+    }
+
+    #[test]
+    fn a_band_goes_around_all_runs() {
+        let steps = [
+            step(1000, &[5.0, 4.0, 9.0]),
+            step(2000, &[12.0, 11.0, 30.0]),
+        ];
+        let curve = &curves(&steps)[3];
+        assert_eq!(curve.name, "applied p95");
+        let expected = [(1000.0, 9.0), (2000.0, 30.0), (2000.0, 11.0), (1000.0, 4.0)];
+        assert_eq!(curve.outline(), expected);
     }
 
     #[test]
     fn one_step_or_none_is_no_error() {
         assert!(svg(&[]).is_ok());
-        assert!(svg(&[step(1000, 5.0)]).is_ok());
+        assert!(svg(&[step(1000, &[5.0])]).is_ok());
     }
 }

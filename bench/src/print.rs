@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use super::figures::{Figures, processes};
+use super::counts::Counts;
+use super::figures::Figures;
 use super::machine::Machine;
 use super::percentiles::Percentiles;
 
@@ -66,6 +67,28 @@ fn print_latencies(figures: &Figures) {
             println!("  {name:<12} {p50:>9.2} {p95:>9.2} {p99:>9.2} {p999:>9.2} {max:>9.2}");
         }
     }
+    if let Some((second, worst)) = figures.worst_second() {
+        let Percentiles { p95, p99, max, .. } = worst;
+        println!(
+            "  {:<12} {:>9} {p95:>9.2} {p99:>9.2} {:>9} {max:>9.2}   of what was due in second {second}",
+            "worst second", "", ""
+        );
+    }
+    if let Some(counts) = &figures.counts {
+        print_counts(counts);
+    }
+}
+
+fn print_counts(counts: &Counts) {
+    let known = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+    println!(
+        "\n  records      {:>10.0} /s of {} commands\n  commits      {:>10.0} /s of {} commands in {} statements",
+        counts.records_per_second,
+        known(counts.commands_per_record),
+        counts.commits_per_second,
+        known(counts.commands_per_commit),
+        known(counts.statements_per_commit),
+    );
 }
 
 fn print_processes(figures: &Figures) {
@@ -74,7 +97,7 @@ fn print_processes(figures: &Figures) {
         "process", "CPU s", "µs/transfer", "peak MiB"
     );
     let known = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
-    for name in processes() {
+    for name in figures.cpu_seconds.keys() {
         let of = |values: &std::collections::BTreeMap<&'static str, Option<f64>>| {
             known(values.get(name).copied().flatten())
         };
@@ -86,6 +109,8 @@ fn print_processes(figures: &Figures) {
             memory.map_or("-".to_owned(), |bytes| (bytes >> 20).to_string()),
         );
     }
+    let total = known(figures.cpu_microseconds_per_transfer_total);
+    println!("  {:<12} {:>10} {total:>12}", "all", "");
 }
 
 fn print_rest(figures: &Figures) {
@@ -95,6 +120,13 @@ fn print_rest(figures: &Figures) {
     }
     if figures.drained == Some(false) {
         println!("  NOT DRAINED: commands were left on the log");
+    }
+    if let (Some(lost), Some(doubled)) = (figures.lost, figures.doubled)
+        && lost + doubled > 0
+    {
+        println!(
+            "  NOT KEPT: {lost} accepted and without an outcome, {doubled} with more than one"
+        );
     }
     if let Some(outcomes) = &figures.outcomes {
         for (outcome, count) in outcomes {

@@ -12,34 +12,19 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::figures::Figures;
 use super::machine::Machine;
 use super::measured::System;
-use super::percentiles::Percentiles;
 use super::plot;
+use super::step::{FIGURES, Pick, Spread, Step, Told, applied, logged};
 use super::{measure, prepare, prove, settings, stop_on_signal, stop_system, write_json};
 use crate::args::{Rate, SweepArgs};
 
-/// Most milliseconds that 95 % of the transfers may take until they are applied.
-const APPLIED_P95_MAX: f64 = 60.0;
-/// Most seconds' worth of transfers that may be left when the last one arrives.
-const BACKLOG_SECONDS_MAX: u64 = 1;
 /// Steps beyond any machine.
 const STEPS_MAX: usize = 60;
 
-/// One step of the curve.
-#[derive(Debug, Serialize)]
-pub(super) struct Step {
-    pub(super) rate: u32,
-    #[serde(flatten)]
-    pub(super) figures: Figures,
-    /// Why the sweep ends here.
-    pub(super) passed: Option<&'static str>,
-}
-
 #[derive(Serialize)]
 struct Curve<'c> {
-    steps: &'c [Step],
+    steps: Vec<Told<'c>>,
     /// The highest rate that was kept up.
     sustained_per_second: Option<u32>,
     settings: Value,
@@ -66,12 +51,11 @@ async fn sweep(
     let mut rate = args.from;
     while steps.len() < STEPS_MAX && !stop.load(Ordering::Relaxed) {
         let pace = measure::pace(Rate::PerSecond(rate), args.duration);
-        let figures = measure::measure(system, &work, pace, stop).await?;
-        let taken = Step {
-            rate,
-            passed: passed(rate, &figures),
-            figures,
-        };
+        let mut runs = Vec::new();
+        for _ in 0..args.repeats {
+            runs.push(measure::measure(system, &work, pace, stop).await?);
+        }
+        let taken = Step::new(rate, runs);
         println!("{}", line(&taken));
         let is_last = taken.passed.is_some();
         steps.push(taken);
@@ -80,14 +64,16 @@ async fn sweep(
         }
         rate = next_rate(rate, args.step);
     }
-    let durable = steps.iter().all(|step| step.figures.durable);
-    if !durable {
+    let mut runs = steps.iter().flat_map(|step| &step.runs);
+    if !runs.clone().all(|run| run.durable) {
         println!("NOT DURABLE: not everything was synced to disk, or nobody said so.");
     }
+    // What was not drained in a run that was too fast is there at the end, as the proof tells.
+    let is_kept = runs.all(|run| run.drained == Some(false) || run.is_kept());
     let clean = prove(system, &args.load).await?;
-    write(args, &steps, |steps| Curve {
-        steps,
-        sustained_per_second: sustained(steps),
+    write(args, &steps, || Curve {
+        steps: steps.iter().map(Step::told).collect(),
+        sustained_per_second: sustained(&steps),
         settings: settings(
             system,
             &args.system,
@@ -98,13 +84,13 @@ async fn sweep(
         machine: &machine,
         verify: clean.map(|clean| json!({ "clean": clean })),
     })?;
-    Ok(clean != Some(false))
+    Ok(clean != Some(false) && is_kept)
 }
 
 fn write<'c>(
     args: &SweepArgs,
-    steps: &'c [Step],
-    curve: impl FnOnce(&'c [Step]) -> Curve<'c>,
+    steps: &[Step],
+    curve: impl FnOnce() -> Curve<'c>,
 ) -> anyhow::Result<()> {
     if let Some(path) = &args.csv {
         let csv = csv(steps)?;
@@ -114,7 +100,7 @@ fn write<'c>(
         write_svg(path, steps)?;
     }
     match &args.json {
-        Some(path) => write_json(path, &curve(steps)),
+        Some(path) => write_json(path, &curve()),
         None => Ok(()),
     }
 }
@@ -134,32 +120,9 @@ fn sustained(steps: &[Step]) -> Option<u32> {
     kept_up.map(|step| step.rate).max()
 }
 
-/// Why the sweep ends after a step, if it does.
-fn passed(rate: u32, figures: &Figures) -> Option<&'static str> {
-    let latencies = &figures.latency_ms;
-    // Where EVENTS cannot be read, the answers are all there is.
-    let slowest = latencies
-        .applied
-        .or(latencies.logged)
-        .or(latencies.answered);
-    let backlog_max = u64::from(rate) * BACKLOG_SECONDS_MAX;
-    if figures.dropped > 0 || figures.drained == Some(false) {
-        Some("the rate was not taken")
-    } else if figures
-        .backlog_at_stop
-        .is_some_and(|backlog| backlog > backlog_max)
-    {
-        Some("the backlog grows")
-    } else if slowest.is_none_or(|slowest| slowest.p95 > APPLIED_P95_MAX) {
-        Some("p95 to applied is above 60 ms")
-    } else {
-        None
-    }
-}
-
 fn header() -> String {
     format!(
-        "{:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}",
+        "{:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>19} {:>9} {:>8}",
         "rate",
         "accepted",
         "applied",
@@ -167,176 +130,97 @@ fn header() -> String {
         "log p99",
         "app p50",
         "app p95",
+        "of all runs",
         "app p99",
         "backlog"
     )
 }
 
+/// Medians, and of what the sweep looks at the spread.
 fn line(step: &Step) -> String {
-    let figures = &step.figures;
-    let latencies = &figures.latency_ms;
-    let of = |found: Option<Percentiles>, pick: fn(&Percentiles) -> f64| {
-        found.map_or("-".to_owned(), |found| format!("{:.2}", pick(&found)))
+    let told = |pick: Pick, decimals: usize| {
+        let spread = step.spread(pick);
+        spread.map_or("-".to_owned(), |spread| {
+            format!("{:.decimals$}", spread.median)
+        })
     };
+    let p95: Pick = |run| Some(applied(run)?.p95);
+    let spread = step.spread(p95).map_or("-".to_owned(), |spread| {
+        format!("{:.2} to {:.2}", spread.lowest, spread.highest)
+    });
     format!(
-        "{:>8} {:>9.0} {:>9.0} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}  {}",
+        "{:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {spread:>19} {:>9} {:>8}  {}",
         step.rate,
-        figures.accepted_per_second,
-        figures.applied_per_second.unwrap_or(0.0),
-        of(latencies.logged, |found| found.p50),
-        of(latencies.logged, |found| found.p99),
-        of(latencies.applied, |found| found.p50),
-        of(latencies.applied, |found| found.p95),
-        of(latencies.applied, |found| found.p99),
-        figures.backlog_at_stop.unwrap_or(0),
+        told(|run| Some(run.accepted_per_second), 0),
+        told(|run| run.applied_per_second, 0),
+        told(|run| Some(logged(run)?.p50), 2),
+        told(|run| Some(logged(run)?.p99), 2),
+        told(|run| Some(applied(run)?.p50), 2),
+        told(p95, 2),
+        told(|run| Some(applied(run)?.p99), 2),
+        told(|run| Some(run.backlog_at_stop? as f64), 0),
         step.passed.unwrap_or_default(),
     )
 }
 
+/// The median of each figure under its name, and beside it the lowest and the highest.
 fn csv(steps: &[Step]) -> anyhow::Result<String> {
-    let mut text =
-        "rate,offered_per_second,accepted_per_second,applied_per_second,published_per_second"
-            .to_owned();
-    for stage in ["logged", "applied", "published"] {
-        for point in ["p50", "p95", "p99", "p999", "max"] {
-            write!(text, ",{stage}_{point}_ms")?;
-        }
+    let mut text = "rate".to_owned();
+    for (name, _) in FIGURES {
+        write!(text, ",{name},{name}_lowest,{name}_highest")?;
     }
-    text.push_str(",backlog_at_stop,drain_seconds,dropped,errors\n");
+    text.push('\n');
     for step in steps {
-        let figures = &step.figures;
-        let known = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
-        write!(
-            text,
-            "{},{},{},{},{}",
-            step.rate,
-            figures.offered_per_second,
-            figures.accepted_per_second,
-            known(figures.applied_per_second),
-            known(figures.published_per_second)
-        )?;
-        let latencies = &figures.latency_ms;
-        for found in [latencies.logged, latencies.applied, latencies.published] {
-            let points =
-                found.map(|found| [found.p50, found.p95, found.p99, found.p999, found.max]);
-            for place in 0..5 {
-                write!(text, ",{}", known(points.map(|points| points[place])))?;
+        write!(text, "{}", step.rate)?;
+        for (_, pick) in FIGURES {
+            match step.spread(pick) {
+                Some(Spread {
+                    median,
+                    lowest,
+                    highest,
+                }) => write!(text, ",{median},{lowest},{highest}")?,
+                None => text.push_str(",,,"),
             }
         }
-        let backlog = figures.backlog_at_stop.map(|backlog| backlog.to_string());
-        writeln!(
-            text,
-            ",{},{},{},{}",
-            backlog.unwrap_or_default(),
-            known(figures.drain_seconds),
-            figures.dropped,
-            figures.errors.values().sum::<u64>()
-        )?;
+        text.push('\n');
     }
     Ok(text)
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::collections::BTreeMap;
-
-    use super::super::figures::Latencies;
-    use super::super::machine::Fsync;
+mod tests {
+    use super::super::step::tests::step;
     use super::*;
-
-    pub(in super::super) fn step(rate: u32, applied_p95: f64) -> Step {
-        let percentiles = |p95: f64| Percentiles {
-            p50: p95 / 2.0,
-            p95,
-            p99: p95 * 2.0,
-            p999: p95 * 3.0,
-            max: p95 * 9.0,
-        };
-        let figures = Figures {
-            transfers: 10,
-            duration_seconds: 1.0,
-            offered_per_second: f64::from(rate),
-            accepted_per_second: f64::from(rate),
-            applied_per_second: Some(f64::from(rate)),
-            published_per_second: None,
-            latency_ms: Latencies {
-                logged: Some(percentiles(2.0)),
-                applied: Some(percentiles(applied_p95)),
-                published: None,
-                answered: None,
-            },
-            errors: BTreeMap::new(),
-            dropped: 0,
-            replayed: 0,
-            applied: None,
-            outcomes: None,
-            backlog_at_stop: Some(0),
-            drain_seconds: Some(0.01),
-            drained: Some(true),
-            cpu_microseconds_per_transfer: BTreeMap::new(),
-            cpu_seconds: BTreeMap::new(),
-            peak_memory_bytes: BTreeMap::new(),
-            durable: false,
-            fsync: Fsync::default(),
-        };
-        Step {
-            rate,
-            passed: passed(rate, &figures),
-            figures,
-        }
-    }
-
-    #[test]
-    fn a_sweep_ends_where_the_system_does_not_keep_up() {
-        assert_eq!(step(1000, 60.0).passed, None);
-        assert_eq!(
-            step(1000, 60.1).passed,
-            Some("p95 to applied is above 60 ms")
-        );
-        let with = |change: fn(&mut Figures)| {
-            let mut figures = step(1000, 5.0).figures;
-            change(&mut figures);
-            passed(1000, &figures)
-        };
-        assert_eq!(with(|figures| figures.backlog_at_stop = Some(1000)), None);
-        assert_eq!(
-            with(|figures| figures.backlog_at_stop = Some(1001)),
-            Some("the backlog grows")
-        );
-        assert_eq!(
-            with(|figures| figures.dropped = 1),
-            Some("the rate was not taken")
-        );
-        assert_eq!(
-            with(|figures| figures.drained = Some(false)),
-            Some("the rate was not taken")
-        );
-        assert!(
-            with(|figures| (figures.latency_ms.applied, figures.latency_ms.logged) = (None, None))
-                .is_some()
-        );
-    }
 
     #[test]
     fn each_step_is_a_quarter_up_and_never_stands_still() {
         assert_eq!(next_rate(1000, 125), 1250);
         assert_eq!(next_rate(1, 101), 2);
-        assert_eq!(
-            sustained(&[step(1000, 5.0), step(1250, 9.0), step(1562, 90.0)]),
-            Some(1250)
-        );
+        let steps = [
+            step(1000, &[5.0, 80.0, 6.0]),
+            step(1250, &[9.0]),
+            step(1562, &[90.0]),
+        ];
+        assert_eq!(sustained(&steps), Some(1250));
     }
 
     #[test]
-    fn every_line_of_the_csv_has_every_column() {
-        let text = csv(&[step(1000, 5.0), step(1250, 90.0)]).unwrap();
-        let columns: Vec<usize> = text.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(columns, [24, 24, 24]);
-        assert!(
-            text.lines()
-                .nth(1)
-                .unwrap()
-                .starts_with("1000,1000,1000,1000,,1,2,4,")
-        );
+    fn every_line_of_the_csv_has_the_median_and_the_spread_of_every_figure() {
+        let text = csv(&[step(1000, &[4.5, 4.0, 8.0]), step(1250, &[90.0])]).unwrap();
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+        let columns: Vec<usize> = lines.iter().map(Vec::len).collect();
+        assert_eq!(columns, [1 + 3 * FIGURES.len(); 3]);
+        let place = lines[0].iter().position(|name| *name == "applied_p95_ms");
+        let place = place.unwrap();
+        let names = [
+            "applied_p95_ms",
+            "applied_p95_ms_lowest",
+            "applied_p95_ms_highest",
+        ];
+        assert_eq!(lines[0][place..place + 3], names);
+        assert_eq!(lines[1][place..place + 3], ["4.5", "4", "8"]);
+        assert_eq!(lines[2][place..place + 3], ["90", "90", "90"]);
+        let published = lines[0].iter().position(|name| *name == "published_p50_ms");
+        assert_eq!(lines[1][published.unwrap()], "");
     }
 }

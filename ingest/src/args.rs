@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use crate::Config;
 
@@ -24,6 +25,9 @@ pub struct Args {
     /// Records on their way to the log at a time.
     #[arg(long, value_name = "N", env = "SLUICE_RECORDS_IN_FLIGHT")]
     pub records_in_flight: Option<NonZeroUsize>,
+    /// Longest time between the starts of two records while commands come: fewer are fuller; 0 starts each at once.
+    #[arg(long, value_name = "MILLISECONDS", env = "SLUICE_RECORD_INTERVAL")]
+    pub record_interval: Option<u16>,
 }
 
 impl Args {
@@ -36,6 +40,9 @@ impl Args {
         };
         if let Some(records) = self.records_in_flight {
             config.limits.records_in_flight_max = records.get();
+        }
+        if let Some(milliseconds) = self.record_interval {
+            config.limits.record_interval_max = Duration::from_millis(milliseconds.into());
         }
         config
     }

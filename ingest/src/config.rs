@@ -55,6 +55,8 @@ pub struct Limits {
     pub record_commands_max: usize,
     /// Records on their way to the log at a time: it writes them one after another, so more only make emptier records.
     pub records_in_flight_max: usize,
+    /// Longest time between the starts of two records while commands come: fewer are fuller.
+    pub record_interval_max: Duration,
     /// Recent transfers whose repeats are recognised without the log.
     pub replays_max: usize,
     /// Most seconds that `Prefer: wait` and `?wait=` may ask for.
@@ -88,6 +90,7 @@ impl Default for Limits {
             queue_commands_max: 20_000,
             record_commands_max: 2_000,
             records_in_flight_max: 1,
+            record_interval_max: Duration::from_millis(5),
             replays_max: 200_000,
             wait_max: Duration::from_secs(30),
             account_wait: Duration::from_secs(10),

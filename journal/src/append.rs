@@ -5,13 +5,13 @@
 
 mod write;
 
-use schemas::{Actor, Encoder, Event, EventData, Outcome, Timestamp, TransferId};
+use schemas::{AccountId, Actor, Encoder, Event, EventData, Outcome, Timestamp, TransferId};
 use sqlx::PgConnection;
 use sqlx::types::Uuid;
 use streams::EventRecord;
 
 use crate::columns::{line_number, partition_number};
-use crate::{DeadLetter, RowPlace};
+use crate::{DeadLetter, RowPlace, Writer};
 
 /// One outcome and what only its row tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,18 +37,34 @@ pub struct Entry<'a> {
     pub record: &'a EventRecord,
 }
 
-/// An account that only money moved on.
+/// An account that only money moved on, and the version of its row that was decided from.
 #[derive(Debug, Clone, Copy)]
-pub struct Posted {
+pub struct Posted<'a> {
+    pub ledger: i32,
+    pub id: &'a AccountId,
     pub place: RowPlace,
+    pub writer: Writer,
     /// What it holds afterwards, in minor units.
     pub balance: i64,
     pub version: i64,
     pub changed_at: Timestamp,
 }
 
+/// Where the rows of the accounts lie that were posted on, in their order.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    pub places: Vec<RowPlace>,
+    /// Wrote them all: the transaction itself.
+    pub writer: Writer,
+    /// How many it took.
+    pub statements: u64,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
+    /// A row is not what was decided from; nothing was written.
+    #[error("an account has changed meanwhile")]
+    Changed,
     #[error("{doing}")]
     Postgres {
         doing: &'static str,
@@ -63,25 +79,26 @@ pub enum AppendError {
     },
 }
 
-/// Adds a commit and moves the money of the accounts that it `posted` on, in the transaction that holds its locks. What
-/// is rare has statements of its own; what every commit writes is one.
+/// Adds a commit and moves the money of the accounts that it `posted` on, in the order of their keys. What is rare has
+/// statements of its own; what every commit writes is one.
 ///
 /// # Errors
 /// As [`AppendError`] says; the transaction is to be rolled back.
 pub async fn append(
     connection: &mut PgConnection,
     entry: Entry<'_>,
-    posted: &[Posted],
-) -> Result<(), AppendError> {
-    insert_outcomes(connection, entry).await?;
-    bury(connection, entry).await?;
-    write::write(connection, entry, posted).await
+    posted: &[Posted<'_>],
+) -> Result<Appended, AppendError> {
+    let rare = insert_outcomes(connection, entry).await? + bury(connection, entry).await?;
+    let mut appended = write::write(connection, entry, posted).await?;
+    appended.statements += rare;
+    Ok(appended)
 }
 
 async fn insert_outcomes(
     connection: &mut PgConnection,
     entry: Entry<'_>,
-) -> Result<(), AppendError> {
+) -> Result<u64, AppendError> {
     let rows: Vec<&Decided> = entry
         .events
         .iter()
@@ -91,7 +108,7 @@ async fn insert_outcomes(
         })
         .collect();
     if rows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let inserted = sqlx::query(INSERT_OUTCOMES)
         .bind(partition_number(entry.record.partition))
@@ -109,7 +126,8 @@ async fn insert_outcomes(
         .execute(&mut *connection)
         .await
         .map_err(failed("inserting outcomes"))?;
-    expect_rows(inserted.rows_affected(), rows.len(), "outcomes")
+    expect_rows(inserted.rows_affected(), rows.len(), "outcomes")?;
+    Ok(1)
 }
 
 /// The transfer that an outcome repeats; then its data is that transfer's row.
@@ -129,10 +147,10 @@ fn data(outcome: &Outcome) -> Option<String> {
     Some(json.expect("strings and integers have a JSON text"))
 }
 
-async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), AppendError> {
+async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<u64, AppendError> {
     let rows = entry.dead;
     if rows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let inserted = sqlx::query(BURY)
         .bind(partition_number(entry.record.partition))
@@ -155,7 +173,8 @@ async fn bury(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), App
         .execute(&mut *connection)
         .await
         .map_err(failed("keeping dead letters"))?;
-    expect_rows(inserted.rows_affected(), rows.len(), "dead_letters")
+    expect_rows(inserted.rows_affected(), rows.len(), "dead_letters")?;
+    Ok(1)
 }
 
 /// One value of every row.

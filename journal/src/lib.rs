@@ -14,14 +14,14 @@ mod place;
 mod source;
 mod transfers;
 
-pub use append::{AppendError, Decided, Entry, Posted, append};
+pub use append::{AppendError, Appended, Decided, Entry, Posted, append};
 pub use chain::{Broken, Lines, link, rebuild};
 pub use columns::partition_number;
 pub use commits::{CommitRow, commit_at, commits_after, encoders_in, last_commit, newest_versions};
 pub use dead_letters::{DeadLetter, HEADERS_KEPT_MAX, dead_letters_after};
 pub use events::{Place, Stretch, events_in, stored_outcome};
 pub use ledgers::{Ledger, Ledgers, ledgers};
-pub use place::RowPlace;
+pub use place::{RowPlace, Writer};
 pub use source::{Link, Source, SourceError};
 pub use transfers::TransferRow;
 

@@ -4,6 +4,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,8 @@ const STOPPING: Stopping = Stopping {
 };
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 const PORT_TRIES_MAX: u32 = 3;
+/// What the server keeps in memory of its streams' last seconds is about half of this at the highest rate.
+const MEMORY_MEBIBYTES: u32 = 384;
 const USER: &str = "sluice";
 
 #[derive(Debug, Clone)]
@@ -194,6 +197,7 @@ impl Nats {
                 program: options.binary.clone(),
                 arguments: vec!["--config".into(), configuration.into()],
                 libraries: Vec::new(),
+                environment: go_runtime(),
                 account: None,
                 stopping: STOPPING,
                 remove_when_orphaned: options.data.is_temporary().then(|| folder.clone()),
@@ -222,6 +226,16 @@ pub(crate) fn identity(data: &DataDir) -> Result<Identity> {
         marker: folder.join("nats.conf"),
         stopping: STOPPING,
     })
+}
+
+/// How the Go runtime of nats-server shares this machine: with half of the cores, as each thread that looks for work costs
+/// what it does not find, and with a memory limit near which it collects more often.
+fn go_runtime() -> Vec<(&'static str, String)> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    vec![
+        ("GOMAXPROCS", (cores / 2).max(1).to_string()),
+        ("GOMEMLIMIT", format!("{MEMORY_MEBIBYTES}MiB")),
+    ]
 }
 
 fn configuration_text(

@@ -43,6 +43,8 @@ pub(crate) struct Launch {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) libraries: Vec<PathBuf>,
+    /// Variables that are set unless ours has them already.
+    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) account: Option<Account>,
     pub(crate) stopping: Stopping,
     /// Removed by the watcher if we die, with its parent if that is empty then.
@@ -87,6 +89,11 @@ impl Gated {
             .arg(&launch.program)
             .args(&launch.arguments);
         add_libraries(&mut server, &launch.libraries);
+        for (name, value) in &launch.environment {
+            if std::env::var_os(name).is_none() {
+                server.env(name, value);
+            }
+        }
         if let Some(account) = &launch.account {
             account.apply(&mut server);
         }

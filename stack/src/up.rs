@@ -120,6 +120,13 @@ impl Stack {
             .map(|postgres| postgres.url(DATABASE))
     }
 
+    /// The same for what runs beside it, over a Unix socket where there is one.
+    pub fn postgres_local_url(&self) -> Option<String> {
+        self.postgres
+            .as_ref()
+            .map(|postgres| postgres.local_url(DATABASE))
+    }
+
     /// Process ids by name, `nats` and `postgres`, of those that run now.
     pub fn pids(&self) -> BTreeMap<&'static str, u32> {
         let nats = self.nats.as_ref().and_then(|nats| nats.pid());

@@ -364,6 +364,26 @@ async fn a_data_folder_closed_to_the_user_of_postgres_is_refused() {
 }
 
 #[tokio::test]
+async fn postgres_answers_over_a_socket_where_the_path_is_short_enough() {
+    let folder = open_folder();
+    let long = folder.path().join("long".repeat(25));
+    let spaced = folder.path().join("a b");
+    for (path, has_socket) in [(folder.path(), true), (&long, false), (&spaced, false)] {
+        let stack = Stack::start(options(Some(path.to_owned())), Report::silent());
+        let stack = stack.await.unwrap();
+        let local = stack.postgres_local_url().unwrap();
+        let mut connection = PgConnection::connect(&local).await.unwrap();
+        let is_local: bool = sqlx::query_scalar("SELECT inet_client_addr() IS NULL")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(is_local, has_socket, "{local}");
+        assert!(postgres_answers(&stack).await, "over TCP");
+        stack.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_data_folder_starts_again_when_everything_was_killed() {
     let folder = open_folder();
     let stack = Stack::start(options(Some(folder.path().to_owned())), Report::silent());

@@ -138,6 +138,15 @@ impl Log {
         StreamIdentity::of(stream.cached_info())
     }
 
+    /// Sequence of the last record on `COMMANDS`, of whichever partition: as many were ever appended.
+    ///
+    /// # Errors
+    /// When the server does not answer or the stream is missing.
+    pub async fn last_appended(&self) -> Result<u64, Error> {
+        let stream = get_stream(&self.jetstream, COMMANDS).await?;
+        Ok(stream.cached_info().state.last_sequence)
+    }
+
     /// How full each stream is, by name.
     ///
     /// # Errors

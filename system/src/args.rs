@@ -65,8 +65,14 @@ impl Servers {
         Self {
             nats,
             nats_monitor,
-            database: self.database.clone().or_else(|| stack.postgres_url()),
+            database: self.database.clone().or_else(|| stack.postgres_local_url()),
         }
+    }
+
+    /// Postgres, as anybody on this machine reaches it.
+    pub fn shown_database(&self, stack: Option<&Stack>) -> Option<String> {
+        let ours = stack.and_then(Stack::postgres_url);
+        ours.or_else(|| self.database.clone())
     }
 }
 

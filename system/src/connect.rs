@@ -28,12 +28,13 @@ pub async fn create_log(url: &str, settings: &streams::Settings) -> anyhow::Resu
     Ok(streams::Log::create(connection, settings).await?)
 }
 
-/// Postgres for commands and checks, which may take their time.
+/// Postgres for commands and checks, which may take their time: a session that died with its server is replaced before
+/// anything is asked of it.
 pub async fn open_database(url: &str, role: &str) -> anyhow::Result<PgPool> {
     let name = format!("sluice {role}");
     let plain =
         |options: PgConnectOptions| options.application_name(&name).disable_statement_logging();
-    open_sessions(url, 16, plain).await
+    pool(plain(parse(url)?), PgPoolOptions::new().max_connections(16)).await
 }
 
 /// Postgres with the settings of a role.
@@ -42,15 +43,19 @@ pub async fn open_sessions(
     sessions_max: u32,
     settings: impl FnOnce(PgConnectOptions) -> PgConnectOptions,
 ) -> anyhow::Result<PgPool> {
-    let options = PgConnectOptions::from_str(url).context("reading the address of Postgres")?;
-    pool(settings(options), sessions_max).await
+    let sessions = PgPoolOptions::new()
+        .max_connections(sessions_max)
+        .test_before_acquire(false);
+    pool(settings(parse(url)?), sessions).await
 }
 
-async fn pool(options: PgConnectOptions, sessions_max: u32) -> anyhow::Result<PgPool> {
-    let pool = PgPoolOptions::new()
-        .max_connections(sessions_max)
+fn parse(url: &str) -> anyhow::Result<PgConnectOptions> {
+    PgConnectOptions::from_str(url).context("reading the address of Postgres")
+}
+
+async fn pool(options: PgConnectOptions, sessions: PgPoolOptions) -> anyhow::Result<PgPool> {
+    let pool = sessions
         .acquire_timeout(Duration::from_secs(3))
-        .test_before_acquire(false)
         .connect_lazy_with(options);
     let started = tokio::time::Instant::now();
     loop {

@@ -107,7 +107,10 @@ impl System {
         );
         line(
             "Postgres",
-            self.servers.database.as_deref().unwrap_or_default(),
+            &self
+                .servers
+                .shown_database(Some(&self.stack))
+                .unwrap_or_default(),
         );
         line(
             "API key",
@@ -217,7 +220,7 @@ impl Started {
                     "admin_key": system.admin_key,
                     "nats_url": system.servers.nats,
                     "nats_monitor_url": system.servers.nats_monitor,
-                    "postgres_url": system.servers.database,
+                    "postgres_url": system.servers.shown_database(Some(&system.stack)),
                     "pids": pids,
                 }),
             )?;

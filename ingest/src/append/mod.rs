@@ -4,6 +4,7 @@
 //! yes only after the server's acknowledgement.
 
 mod partition;
+mod starts;
 mod waiting;
 
 use std::sync::Arc;
@@ -11,12 +12,13 @@ use std::sync::Arc;
 use schemas::{Command, LinePosition, Partition, partition_of};
 use streams::{AppendError, Log, RecordIds, ReplyTo};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::config::Limits;
 use crate::lives::Lives;
 use partition::PartitionTask;
+use starts::{Served, Starts};
 pub(crate) use waiting::{Decided, Waiting};
 
 /// Why a command is not known to be on the log.
@@ -93,11 +95,13 @@ pub(crate) struct Receipt {
     pub(crate) logged: oneshot::Receiver<Result<LinePosition, AppendFailed>>,
     /// Only where the outcome was wanted; closed without a word when the reply is lost.
     pub(crate) decided: Option<oneshot::Receiver<Decided>>,
+    _served: Served,
 }
 
 #[derive(Debug)]
 pub(crate) struct Appender {
     log: Log,
+    starts: Arc<Starts>,
     queues: Vec<mpsc::Sender<Queued>>,
 }
 
@@ -111,7 +115,7 @@ impl Appender {
         limits: &Limits,
         tasks: &mut JoinSet<()>,
     ) -> Self {
-        let records_in_flight = Arc::new(Semaphore::new(limits.records_in_flight_max));
+        let starts = Arc::new(Starts::new(limits));
         let record_ids = Arc::new(RecordIds::random());
         let queues = (0..log.partitions())
             .map(|number| {
@@ -123,7 +127,7 @@ impl Appender {
                     reply_to: reply_to.clone(),
                     waiting: Arc::clone(waiting),
                     lives: Arc::clone(lives),
-                    records_in_flight: Arc::clone(&records_in_flight),
+                    starts: Arc::clone(&starts),
                     record_ids: Arc::clone(&record_ids),
                     record_commands_max: limits.record_commands_max,
                     metrics: crate::metrics::Records::register(Partition(number)),
@@ -134,6 +138,7 @@ impl Appender {
             .collect();
         Self {
             log: log.clone(),
+            starts,
             queues,
         }
     }
@@ -165,6 +170,7 @@ impl Appender {
         if !self.log.is_durable() {
             return Err(AppendFailed::LogNotDurable);
         }
+        let served = self.starts.serve();
         let (logged, logged_receiver) = oneshot::channel();
         let (decided, decided_receiver) = match manner.outcomes {
             Outcomes::Wanted => {
@@ -193,6 +199,7 @@ impl Appender {
         Ok(Receipt {
             logged: logged_receiver,
             decided: decided_receiver,
+            _served: served,
         })
     }
 }

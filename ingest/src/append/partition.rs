@@ -1,7 +1,7 @@
 //! The records of one partition.
 //!
-//! Invariant: one record is in flight at a time. What arrives meanwhile forms the next one: no timer, and at low
-//! load a record holds one command.
+//! Invariant: one record is in flight at a time. What arrives until the next one starts (see `starts`) stands in it; at
+//! low load a record holds one command.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use schemas::{LinePosition, Partition, Position};
 use streams::{AppendError, CommandRecord, Log, RecordIds, ReplyTo};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
+use super::starts::{Start, Starts};
 use super::{AppendFailed, Decided, Queued, Waiting};
 use crate::lives::Lives;
 use crate::metrics::{Records, append_failed};
@@ -28,7 +29,7 @@ pub(super) struct PartitionTask {
     pub(super) reply_to: ReplyTo,
     pub(super) waiting: Arc<Waiting>,
     pub(super) lives: Arc<Lives>,
-    pub(super) records_in_flight: Arc<Semaphore>,
+    pub(super) starts: Arc<Starts>,
     pub(super) record_ids: Arc<RecordIds>,
     pub(super) record_commands_max: usize,
     pub(super) metrics: Records,
@@ -55,15 +56,14 @@ impl PartitionTask {
                     None => return,
                 },
             };
-            let permits = Arc::clone(&self.records_in_flight);
-            let permit = self.while_connected(permits.acquire_owned()).await;
+            let starts = Arc::clone(&self.starts);
+            let start = self.while_connected(starts.next()).await;
             let (filling, rest) = self.fill(first);
             carried = rest;
             self.metrics.queued(self.queue.len());
             if !filling.logged.is_empty() {
-                self.append(filling).await;
+                self.append(filling, start).await;
             }
-            drop(permit);
         }
     }
 
@@ -88,7 +88,7 @@ impl PartitionTask {
         (filling, None)
     }
 
-    async fn append(&mut self, filling: Filling) {
+    async fn append(&mut self, filling: Filling, start: Start<'_>) {
         let count = u32::try_from(filling.logged.len()).expect("record_commands_max fits 32 bits");
         let record = CommandRecord {
             partition: self.partition,
@@ -106,6 +106,7 @@ impl PartitionTask {
         match self.while_connected(log.append(&record)).await {
             Ok(sequence) => {
                 self.metrics.acknowledged(count, started.elapsed());
+                start.acknowledged();
                 self.while_connected(lives.acknowledged(&log, sequence))
                     .await;
                 self.acknowledge(filling.logged, sequence);

@@ -7,14 +7,18 @@
 use schemas::{After, Funds, Metadata, Outcome, Seen, Transfer, TransferOrder, Verdict};
 use sqlx::{PgConnection, Row as _};
 
-use super::{AppendError, Decided, Entry, Posted, column, expect_rows, failed, text, uuid};
+use super::{
+    AppendError, Appended, Decided, Entry, Posted, column, expect_rows, failed, text, uuid,
+};
+use crate::RowPlace;
 use crate::columns::{line_number, partition_number};
 
+#[expect(clippy::too_many_lines, reason = "a line for each column")]
 pub(super) async fn write(
     connection: &mut PgConnection,
     entry: Entry<'_>,
-    posted: &[Posted],
-) -> Result<(), AppendError> {
+    posted: &[Posted<'_>],
+) -> Result<Appended, AppendError> {
     let rows = first_decisions(entry);
     let record = entry.record;
     let written = sqlx::query(WRITE)
@@ -55,7 +59,10 @@ pub(super) async fn write(
         .bind(column(&rows, |row| row.seen().map(|seen| seen.version)))
         .bind(column(&rows, |row| row.funds_seen()?.min_balance))
         .bind(column(&rows, |row| text(row.transfer.actor.as_ref())))
+        .bind(column(posted, |row| row.ledger))
+        .bind(column(posted, |row| row.id.as_str()))
         .bind(column(posted, |row| row.place))
+        .bind(column(posted, |row| row.writer))
         .bind(column(posted, |row| row.balance))
         .bind(column(posted, |row| row.version))
         .bind(column(posted, |row| row.changed_at.nanoseconds()))
@@ -68,12 +75,19 @@ pub(super) async fn write(
         .bind(&record.previous_hash[..])
         .bind(&record.hash[..])
         .bind(entry.rules)
-        .fetch_one(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await
-        .map_err(failed(DOING))?;
-    let count = |column| written.try_get::<i64, _>(column).map_err(failed(DOING));
-    expect_rows(count("accounts")?.cast_unsigned(), posted.len(), "accounts")?;
-    expect_rows(count("transfers")?.cast_unsigned(), rows.len(), "transfers")
+        .map_err(failed(DOING))?
+        .ok_or(AppendError::Changed)?;
+    let transfers: i64 = written.try_get("transfers").map_err(failed(DOING))?;
+    expect_rows(transfers.cast_unsigned(), rows.len(), "transfers")?;
+    let places: Vec<RowPlace> = written.try_get("places").map_err(failed(DOING))?;
+    expect_rows(places.len() as u64, posted.len(), "accounts")?;
+    Ok(Appended {
+        statements: 1,
+        places,
+        writer: written.try_get("writer").map_err(failed(DOING))?,
+    })
 }
 
 const DOING: &str = "writing balances, transfers and the commit";
@@ -134,31 +148,47 @@ fn first_decisions(entry: Entry<'_>) -> Vec<FirstDecision<'_>> {
     decided
 }
 
-/// Balances are found by the places of their rows, without an index. The serial of the commit is drawn by its column's
-/// default. Each row that is written is counted, as it is the statement that says so.
+/// Balances are found by the places of their rows, without an index, each only if its row is what was decided from: the
+/// key stands beside place and writer, as a rewrite of the table (`VACUUM FULL`) may put another row of the same writer
+/// there. If one is not, nothing is written.
+///
+/// What is inserted hangs on the count of the accounts, and an aggregate reads its input to the end: so the locks of the
+/// accounts, taken in the order of `number`, come before the keys, and both before the serial of the commit, which its
+/// column's default draws.
 const WRITE: &str = "
     WITH posted AS (
         UPDATE accounts a
            SET balance = u.balance,
                version = u.version,
                changed_at = u.changed_at
-          FROM unnest($26::tid[], $27::bigint[], $28::bigint[], $29::bigint[])
-               AS u (place, balance, version, changed_at)
-         WHERE a.ctid = u.place
-     RETURNING 1
+          FROM unnest($26::int[], $27::text[], $28::tid[], $29::xid[], $30::bigint[], $31::bigint[], $32::bigint[])
+               WITH ORDINALITY AS u (ledger, id, place, writer, balance, version, changed_at, number)
+         WHERE a.ctid = u.place AND a.xmin = u.writer AND a.ledger = u.ledger AND a.id = u.id
+     RETURNING u.number, a.ctid AS place
+    ), accounts_posted AS (
+        SELECT coalesce(array_agg(place ORDER BY number), '{}') AS places
+          FROM posted
+        HAVING count(*) = cardinality($28::tid[])
     ), decided AS (
         INSERT INTO transfers (partition, id, ledger, position, line, reason, detail, debit_account, credit_account,
                amount, exponent, currency, description, metadata, idempotency_key, accepted_at, decided_at,
                debit_version, credit_version, debit_balance_after, credit_balance_after, balance_seen, version_seen,
                min_balance_seen, actor)
-        SELECT $1, *
-          FROM unnest($2::uuid[], $3::int[], $4::bigint[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[],
+        SELECT $1, t.*
+          FROM accounts_posted,
+               unnest($2::uuid[], $3::int[], $4::bigint[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[],
                $10::bigint[], $11::smallint[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[],
                $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[],
-               $23::bigint[], $24::bigint[], $25::text[])
+               $23::bigint[], $24::bigint[], $25::text[]) AS t
      RETURNING 1
+    ), transfers_decided AS (
+        SELECT count(*) AS count
+          FROM decided
     )
     INSERT INTO commits (partition, position, first_position, decided_at, epoch, commands, encoder, previous_hash, hash,
            rules)
-    VALUES ($1, $30, $31, $32, $33, $34, $35, $36, $37, $38)
- RETURNING (SELECT count(*) FROM posted) AS accounts, (SELECT count(*) FROM decided) AS transfers";
+    SELECT $1, $33, $34, $35, $36, $37, $38, $39, $40, $41
+      FROM accounts_posted, transfers_decided
+     WHERE transfers_decided.count >= 0
+ RETURNING (SELECT places FROM accounts_posted) AS places, (SELECT count FROM transfers_decided) AS transfers,
+           pg_current_xact_id()::xid AS writer";

@@ -15,7 +15,7 @@ use crate::commit::{Commit, Slot, build};
 use crate::poison::{Found, Search, Trial, Trials, Tried};
 use crate::process::Applier;
 use crate::publish::position;
-use crate::seam::{Advance, Log, Store, Transaction};
+use crate::seam::{Advance, Log, Looking, Store, Transaction};
 use crate::turns::Turn;
 use crate::work::Work;
 use crate::{Error, metrics};
@@ -64,7 +64,9 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
                 Err(error) => return Err(error),
             }
         };
-        drop(turn);
+        if let Some(turn) = turn {
+            turn.committed();
+        }
         commit.record.committed_at = Some(metrics::now());
         metrics::committed(
             &commit,
@@ -100,9 +102,10 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
     }
 
     async fn transact(&self, work: &Work) -> Result<Commit, Error> {
-        let mut transaction = self.begin(work).await?;
+        let reads = ledger::reads(&work.batch);
+        let mut transaction = self.begin(work, Looking::Once(&reads)).await?;
         let span = (work.first, work.next);
-        let part = (&work.batch, &work.slots[..]);
+        let part = (&reads, &work.batch, &work.slots[..]);
         let commit = self.write(&mut transaction, span, part).await?;
         if let Some(failpoint) = &self.processor.config.failpoint {
             failpoint.pass().await;
@@ -155,12 +158,13 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
 
     /// Everything but the COMMIT.
     async fn try_out(&self, work: &Work, trial: Trial) -> Result<Tried, Error> {
-        let mut transaction = self.begin(work).await?;
+        let mut transaction = self.begin(work, Looking::Carefully).await?;
         let first = trial.apart.unwrap_or(0);
         if trial.apart.is_some() {
             let (batch, slots) = work.part(0..first);
             let span = (work.first, work.next);
-            match self.write(&mut transaction, span, (&batch, slots)).await {
+            let part = (&ledger::reads(&batch), &batch, slots);
+            match self.write(&mut transaction, span, part).await {
                 Ok(_) => {}
                 Err(Error::Poison(_)) => return Ok(Tried::FailsApart),
                 Err(error) => return Err(error),
@@ -170,32 +174,33 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         // A second commit in one transaction needs a place of its own.
         let behind = Position::from_number(work.next.number() + 1);
         let span = (work.first, behind);
-        match self.write(&mut transaction, span, (&batch, slots)).await {
+        let part = (&ledger::reads(&batch), &batch, slots);
+        match self.write(&mut transaction, span, part).await {
             Ok(_) => Ok(Tried::Fits),
             Err(Error::Poison(why)) => Ok(Tried::Fails(why)),
             Err(error) => Err(error),
         }
     }
 
-    async fn begin(&self, work: &Work) -> Result<S::Transaction, Error> {
+    async fn begin(&self, work: &Work, looking: Looking<'_>) -> Result<S::Transaction, Error> {
         let advance = Advance {
             previous: self.applied,
             next: work.next,
             next_at: work.next_at,
             published: position(self.published),
         };
-        self.processor.store.begin(self.lease, advance).await
+        let begun = self.processor.store.begin(self.lease, advance, looking);
+        begun.await
     }
 
     async fn write(
         &self,
         transaction: &mut S::Transaction,
         span: (Position, Position),
-        (batch, slots): (&Batch, &[Slot]),
+        (reads, batch, slots): (&Reads, &Batch, &[Slot]),
     ) -> Result<Commit, Error> {
-        let reads = ledger::reads(batch);
-        let (rows, now) = transaction.load(&reads).await?;
-        let decision = decide(&reads, rows, batch, now)?;
+        let (rows, now) = transaction.load(reads).await?;
+        let decision = decide(reads, rows, batch, now)?;
         let commit = build(
             self.lease,
             span,

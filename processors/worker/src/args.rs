@@ -4,6 +4,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::{Config, Failpoint};
 
@@ -16,6 +17,10 @@ pub struct Args {
     /// Transactions of this process at a time, beside full ones: fewer are fuller.
     #[arg(long, value_name = "N", env = "SLUICE_COMMITS_IN_FLIGHT")]
     pub commits_in_flight: Option<NonZeroUsize>,
+    /// Longest time between the starts of two transactions that are not full and that nobody waits for; 0 starts each
+    /// at once.
+    #[arg(long, value_name = "MILLISECONDS", env = "SLUICE_COMMIT_INTERVAL")]
+    pub commit_interval: Option<u16>,
     /// For fault tests: while this file exists, one batch stands still inside its open transaction.
     #[arg(long, value_name = "PATH", hide = true)]
     pub failpoint: Option<PathBuf>,
@@ -32,6 +37,9 @@ impl Args {
         }
         if let Some(commits) = self.commits_in_flight {
             config.commits_in_flight = commits.get();
+        }
+        if let Some(milliseconds) = self.commit_interval {
+            config.commit_interval_max = Duration::from_millis(milliseconds.into());
         }
         config
     }

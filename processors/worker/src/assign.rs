@@ -239,7 +239,7 @@ pub(crate) async fn create_partitions(pool: &PgPool, count: u16) -> Result<(), E
 /// Shows that we live, and reads who else does and which leases are free.
 async fn look(pool: &PgPool, owner: &str, lease: std::time::Duration) -> Result<View, Error> {
     let failed = |error| Error::unavailable("looking for free partitions", error);
-    let live: Vec<String> = sqlx::query_scalar(
+    let row = sqlx::query(
         "WITH us AS (
              INSERT INTO processors (owner, seen_at)
              VALUES ($1, clock_timestamp())
@@ -247,32 +247,29 @@ async fn look(pool: &PgPool, owner: &str, lease: std::time::Duration) -> Result<
          ), dead AS (
              DELETE FROM processors WHERE seen_at < clock_timestamp() - 100 * $2 * interval '1 second'
          )
-         SELECT owner FROM processors
-          WHERE seen_at > clock_timestamp() - $2 * interval '1 second' AND owner <> $1",
+         SELECT ARRAY (
+                    SELECT owner FROM processors
+                     WHERE seen_at > clock_timestamp() - $2 * interval '1 second' AND owner <> $1
+                ) AS others,
+                ARRAY (
+                    SELECT partition FROM partitions
+                     WHERE owner IS NULL OR owner = $1 OR lease_until < clock_timestamp()
+                     ORDER BY partition
+                ) AS free",
     )
     .bind(owner)
     .bind(lease.as_secs_f64())
-    .fetch_all(pool)
+    .fetch_one(pool)
     .await
     .map_err(failed)?;
-    let rows = sqlx::query(
-        "SELECT partition
-           FROM partitions
-          WHERE owner IS NULL OR owner = $1 OR lease_until < clock_timestamp()
-          ORDER BY partition",
-    )
-    .bind(owner)
-    .fetch_all(pool)
-    .await
-    .map_err(failed)?;
-    let free = rows
-        .iter()
-        .map(|row| journal::columns::partition(row.try_get("partition")?))
-        .collect::<Result<_, _>>()
-        .map_err(failed)?;
-    let mut live = live;
+    let mut live: Vec<String> = row.try_get("others").map_err(failed)?;
     live.push(owner.to_owned());
-    Ok(View { live, free })
+    let free: Vec<i16> = row.try_get("free").map_err(failed)?;
+    let free = free.into_iter().map(journal::columns::partition);
+    Ok(View {
+        live,
+        free: free.collect::<Result<_, _>>().map_err(failed)?,
+    })
 }
 
 /// Ends a lease of ours whose session was dropped in the middle.

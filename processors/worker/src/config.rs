@@ -8,8 +8,12 @@ use crate::{Failpoint, times};
 
 /// Default of [`Config::commits_in_flight`].
 pub(crate) const COMMITS_IN_FLIGHT_MAX: usize = 1;
+/// Default of [`Config::commit_interval_max`].
+pub(crate) const COMMIT_INTERVAL_MAX: Duration = Duration::from_millis(3);
 /// Most dead letters in memory while they are copied; each may be as long as a record.
 pub(crate) const LETTERS_MAX: usize = 8;
+/// How often the log is told what is applied, for the eyes of lag tools.
+pub(crate) const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(200);
 /// How long a partition that is given back waits for copies of dead letters; what is left is the next owner's.
 pub(crate) const LAST_COPIES_MAX: Duration = Duration::from_secs(1);
 /// Most trial transactions for one batch before its partition takes a break; enough to find two commands among 10,000.
@@ -28,8 +32,12 @@ pub struct Config {
     /// Transactions that the partitions of this process have open at a time: fewer are fuller ones, as records
     /// gather while a partition waits for its turn.
     pub commits_in_flight: usize,
+    /// Longest time between the starts of two transactions of this process that are not full and that nobody waits for.
+    pub commit_interval_max: Duration,
     /// Most commits of a partition that are not on EVENTS yet.
     pub unpublished_commits_max: usize,
+    /// Most accounts that the process remembers, so that they need not be read again.
+    pub accounts_remembered_max: usize,
     /// How long a partition stays ours after the last sign of life.
     pub lease: Duration,
     /// How often a lease without traffic is renewed.
@@ -56,7 +64,9 @@ impl Default for Config {
             batch_commands_max: 4_000,
             record_commands_max: 10_000,
             commits_in_flight: COMMITS_IN_FLIGHT_MAX,
+            commit_interval_max: COMMIT_INTERVAL_MAX,
             unpublished_commits_max: 8,
+            accounts_remembered_max: 200_000,
             lease: times::LEASE,
             renewal: times::RENEWAL,
             assignment: Duration::from_secs(1),

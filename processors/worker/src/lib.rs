@@ -42,7 +42,7 @@ pub mod simulation {
     pub use crate::accounts::{AccountEntry, AccountWrite, account_writes};
     pub use crate::commit::Commit;
     pub use crate::hold::{Ended, Processor, hold};
-    pub use crate::postgres::Postgres;
-    pub use crate::seam::{Advance, Feed, Lease, Log, Row, Store, Transaction};
+    pub use crate::postgres::{Memory, Postgres};
+    pub use crate::seam::{Advance, Feed, Lease, Log, Looking, Row, Store, Transaction};
     pub use crate::turns::Turns;
 }

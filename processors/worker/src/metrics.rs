@@ -19,9 +19,13 @@ pub const COMMANDS_DUPLICATE: &str = "sluice_worker_commands_duplicate_total";
 pub const DEAD_LETTERS: &str = "sluice_worker_dead_letters_total";
 pub const RECORDS_APPLIED: &str = "sluice_worker_records_applied_total";
 pub const BATCH_COMMANDS: &str = "sluice_worker_batch_commands";
+pub const STATEMENTS: &str = "sluice_worker_statements_total";
 pub const COMMIT_SECONDS: &str = "sluice_worker_commit_duration_seconds";
 pub const APPLIED_LATENCY_SECONDS: &str = "sluice_worker_applied_latency_seconds";
 pub const CONFLICTS: &str = "sluice_worker_conflicts_total";
+pub const ACCOUNTS_REMEMBERED: &str = "sluice_worker_accounts_remembered_total";
+pub const ACCOUNTS_READ: &str = "sluice_worker_accounts_read_total";
+pub const MEMORY_STALE: &str = "sluice_worker_memory_stale_total";
 pub const PUBLISH_SECONDS: &str = "sluice_worker_publish_duration_seconds";
 pub const PUBLISH_FAILURES: &str = "sluice_worker_publish_failures_total";
 pub const PUBLISH_FOREIGN: &str = "sluice_worker_publish_foreign_total";
@@ -54,6 +58,7 @@ const SECONDS: &[f64] = &[
 
 /// Tells the recorder what each metric means.
 pub fn describe() {
+    describe_memory();
     describe_counter!(COMMANDS_APPLIED, "commands that were decided, by outcome");
     describe_counter!(COMMANDS_REFUSED, "commands that were refused, by reason");
     describe_counter!(
@@ -66,6 +71,10 @@ pub fn describe() {
     );
     describe_counter!(RECORDS_APPLIED, "records of the log that were applied");
     describe_histogram!(BATCH_COMMANDS, "commands in one transaction");
+    describe_counter!(
+        STATEMENTS,
+        "messages to Postgres for batches, each with an answer to wait for, COMMIT among them"
+    );
     describe_histogram!(
         APPLIED_LATENCY_SECONDS,
         "age of the oldest command of a batch when its COMMIT returned"
@@ -112,6 +121,21 @@ pub fn describe() {
     describe_gauge!(
         COMMITS_IN_FLIGHT_MAX,
         "transactions of this process at a time, beside full ones"
+    );
+}
+
+fn describe_memory() {
+    describe_counter!(
+        ACCOUNTS_REMEMBERED,
+        "accounts that a batch found in memory instead of reading them"
+    );
+    describe_counter!(
+        ACCOUNTS_READ,
+        "accounts that a batch locked and read in Postgres"
+    );
+    describe_counter!(
+        MEMORY_STALE,
+        "batches decided again because somebody else had written an account that was remembered"
     );
 }
 
@@ -196,8 +220,25 @@ pub(crate) fn poison(partition: Partition) {
     counter!(POISON, "partition" => label(partition)).increment(1);
 }
 
+/// Sent to Postgres for a batch, each with an answer to wait for, also where it is rolled back.
+pub(crate) fn statements(count: u64) {
+    counter!(STATEMENTS).increment(count);
+}
+
 pub(crate) fn conflict() {
     counter!(CONFLICTS).increment(1);
+}
+
+pub(crate) fn accounts_remembered(accounts: usize) {
+    counter!(ACCOUNTS_REMEMBERED).increment(accounts as u64);
+}
+
+pub(crate) fn accounts_read(accounts: usize) {
+    counter!(ACCOUNTS_READ).increment(accounts as u64);
+}
+
+pub(crate) fn memory_stale() {
+    counter!(MEMORY_STALE).increment(1);
 }
 
 pub(crate) fn published(took: Duration) {

@@ -4,18 +4,23 @@
 
 mod accounts;
 mod batch;
+mod memory;
 mod partitions;
 mod rows;
 mod session;
 
 use std::time::Duration;
 
+use schemas::TransferId;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use uuid::Uuid;
 
 use crate::{Error, times};
 
 pub(crate) use batch::Batch;
+pub use memory::Memory;
+use session::{Prepared, Sessions};
 
 /// What a processor's sessions run with. Plans are made for keys, not for tables: a plan made while a table
 /// was empty would stay a sequential scan. Time-outs lie below the lease (see [`times`]), so that a process that stands
@@ -45,7 +50,7 @@ pub fn session_options(options: PgConnectOptions) -> PgConnectOptions {
     ])
 }
 
-/// Connections for this many partitions: one each, and some for the process.
+/// Connections for this many partitions: one each, and some for the process (more than are kept for transactions).
 pub fn sessions_max(partitions: u16) -> u32 {
     u32::from(partitions).min(32) + 4
 }
@@ -53,8 +58,27 @@ pub fn sessions_max(partitions: u16) -> u32 {
 /// Postgres, with the lease that its partitions are taken for.
 #[derive(Debug, Clone)]
 pub struct Postgres {
-    pub pool: PgPool,
-    pub lease: Duration,
+    pub(crate) pool: PgPool,
+    sessions: Sessions,
+    lease: Duration,
+    memory: Memory,
+}
+
+impl Postgres {
+    pub fn new(pool: PgPool, lease: Duration, memory: Memory) -> Self {
+        const PREPARED: &[Prepared] = &[partitions::MOVE_POSITION, batch::FIND_KEYS];
+        Self {
+            sessions: Sessions::new(pool.clone(), PREPARED),
+            pool,
+            lease,
+            memory,
+        }
+    }
+}
+
+fn uuids(ids: &[TransferId]) -> Vec<Uuid> {
+    let uuids = ids.iter().map(|id| Uuid::from_bytes(id.to_bytes()));
+    uuids.collect()
 }
 
 /// Sorts what Postgres says by what is to be done.

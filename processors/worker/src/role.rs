@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assign::{Assignment, create_partitions};
 use crate::hold::Processor;
-use crate::postgres::Postgres;
+use crate::postgres::{Memory, Postgres};
 use crate::turns::Turns;
 use crate::{Config, Error};
 
@@ -38,14 +38,12 @@ pub async fn run(
     if ready.send(()).is_err() {
         tracing::debug!("nobody waits for the processor to be ready");
     }
-    let store = Postgres {
-        pool: connections.database,
-        lease: config.lease,
-    };
+    let memory = Memory::new(config.accounts_remembered_max);
+    let store = Postgres::new(connections.database, config.lease, memory);
     let owner = owner();
     tracing::info!(owner, "processing");
     let assignment = Assignment::new(Processor {
-        turns: Turns::new(config.commits_in_flight),
+        turns: Turns::new(config.commits_in_flight, config.commit_interval_max),
         store,
         log: connections.log,
         config,

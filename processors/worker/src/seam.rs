@@ -48,6 +48,16 @@ pub struct Advance {
     pub published: Position,
 }
 
+/// How a transaction looks at what its batch touches.
+#[derive(Debug, Clone, Copy)]
+pub enum Looking<'a> {
+    /// One batch, known from the start: its keys are looked for at once, and accounts that this process remembers are
+    /// believed as far as they are confirmed before the COMMIT.
+    Once(&'a Reads),
+    /// Perhaps several batches, none of which is committed: everything is read under locks.
+    Carefully,
+}
+
 /// Postgres.
 pub trait Store: Clone + Send + Sync + 'static {
     type Transaction: Transaction;
@@ -136,17 +146,20 @@ pub trait Store: Clone + Send + Sync + 'static {
         &self,
         lease: Lease,
         advance: Advance,
+        looking: Looking<'_>,
     ) -> impl Future<Output = Result<Self::Transaction, Error>> + Send;
 }
 
 /// One batch's transaction; dropped without `commit`, it never happened.
 pub trait Transaction: Send {
-    /// Locks and reads what the batch touches, then reads the clock, which never says a time that was certain before.
+    /// Reads what the batch touches, and a clock that is not behind it and never says a time that was certain before.
+    /// Accounts are locked, or remembered.
     fn load(
         &mut self,
         reads: &Reads,
     ) -> impl Future<Output = Result<(Rows, Timestamp), Error>> + Send;
 
+    /// `Conflict` when the accounts are not those that were loaded: others wrote them since they were remembered.
     fn write(&mut self, commit: &Commit) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// An error leaves open whether it happened.

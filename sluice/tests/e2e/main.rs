@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bench;
+mod bench_faults;
 mod certain;
 mod connections;
 mod faults;

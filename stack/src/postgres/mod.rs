@@ -7,13 +7,13 @@ mod databases;
 mod initialize;
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::sys::statvfs::statvfs;
 
 use crate::account::Account;
 use crate::data::DataDir;
@@ -39,7 +39,9 @@ const PORT_TRIES_MAX: u32 = 3;
 const SOCKET_FOLDER_BYTES_MAX: usize = 90;
 const USER: &str = "sluice";
 const SHARED_BUFFERS_MEBIBYTES_MIN: u32 = 128;
-const SHARED_BUFFERS_MEBIBYTES_MAX: u32 = 4096;
+const SHARED_BUFFERS_MEBIBYTES_MAX: u32 = 16384;
+const WAL_MEBIBYTES_MIN: u64 = 1024;
+const WAL_MEBIBYTES_MAX: u64 = 16384;
 
 /// Checkpoints are spread out: each makes the next write of a page log the whole page.
 const SETTINGS: &[&str] = &[
@@ -48,8 +50,7 @@ const SETTINGS: &[&str] = &[
     "synchronous_commit=on",
     "jit=off",
     "max_connections=200",
-    "max_wal_size=4GB",
-    "checkpoint_timeout=15min",
+    "checkpoint_timeout=30min",
     "log_destination=stderr",
     "logging_collector=off",
     "cluster_name=sluice",
@@ -92,12 +93,23 @@ fn shared_buffers_mebibytes() -> u32 {
     })
 }
 
+/// An eighth of the room on the disk. A checkpoint comes at about half of it, and after each one every page that is touched
+/// goes whole into Postgres's log: transfers are found by random ids, so these are nearly as many as there are transfers.
+/// What a killed server has to read again is as long, at some 100 MB/s.
+fn wal_mebibytes(folder: &Path) -> u64 {
+    let room = statvfs(folder).map_or(0, |disk| {
+        disk.blocks_available().saturating_mul(disk.fragment_size())
+    });
+    (room / (8 << 20)).clamp(WAL_MEBIBYTES_MIN, WAL_MEBIBYTES_MAX)
+}
+
 /// A running Postgres; stopped when dropped.
 #[derive(Debug)]
 pub struct Postgres {
     pub(crate) server: Arc<Server>,
     port: u16,
     password: String,
+    socket_folder: Option<String>,
 }
 
 impl Postgres {
@@ -117,6 +129,16 @@ impl Postgres {
     pub fn url(&self, database: &str) -> String {
         let address = ports::loopback(self.port);
         format!("postgres://{USER}:{}@{address}/{database}", self.password)
+    }
+
+    /// The same for programs of this machine that may look into the data folder: over a Unix socket, which costs less,
+    /// where there is one.
+    pub fn local_url(&self, database: &str) -> String {
+        let url = self.url(database);
+        match &self.socket_folder {
+            Some(folder) => format!("{url}?host={folder}"),
+            None => url,
+        }
     }
 
     /// Of the first process; `None` while it does not run.
@@ -180,6 +202,7 @@ impl Postgres {
                 program: options.binaries.bin.join("postgres"),
                 arguments: arguments(options, &folder, &cluster, port),
                 libraries: options.binaries.libraries.clone(),
+                environment: Vec::new(),
                 account,
                 stopping: STOPPING,
                 remove_when_orphaned: options.data.is_temporary().then(|| folder.clone()),
@@ -193,6 +216,7 @@ impl Postgres {
             server: Server::start(plan, options.data.clone(), report.clone())?,
             port,
             password,
+            socket_folder: socket_folder(&folder),
         })
     }
 }
@@ -219,6 +243,7 @@ fn arguments(
         "shared_buffers={}MB",
         options.shared_buffers_mebibytes
     ));
+    settings.push(format!("max_wal_size={}MB", wal_mebibytes(cluster)));
     settings.push(format!(
         "wal_compression={}",
         wal_compression(&options.binaries, cluster)
@@ -231,11 +256,7 @@ fn arguments(
     };
     settings.push(format!("timezone={zone}"));
     settings.push(format!("log_timezone={zone}"));
-    let socket_folder = if folder.as_os_str().as_bytes().len() <= SOCKET_FOLDER_BYTES_MAX {
-        folder.to_string_lossy().into_owned()
-    } else {
-        String::new()
-    };
+    let socket_folder = socket_folder(folder).unwrap_or_default();
     settings.push(format!("unix_socket_directories={socket_folder}"));
     let mut arguments = vec!["-D".into(), cluster.into()];
     for setting in settings {
@@ -243,6 +264,15 @@ fn arguments(
         arguments.push(setting.into());
     }
     arguments
+}
+
+/// Where the socket is: nowhere, if its path would be too long, or would not stand in an address and in a list of folders
+/// as it is.
+fn socket_folder(folder: &Path) -> Option<String> {
+    let path = folder.to_str()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    let fits = path.len() <= SOCKET_FOLDER_BYTES_MAX && path.bytes().all(is_plain);
+    fits.then(|| path.to_owned())
 }
 
 /// The first write to a page after a checkpoint logs the page, and transfers write to random pages of their indexes. LZ4

@@ -1,35 +1,55 @@
-//! What a batch does to accounts, all of them locked before.
+//! What a batch does to accounts.
 //!
-//! Invariant: as many rows are written as were decided.
+//! Invariant: as many rows are written as were decided, each the version that was decided from.
 
-use journal::{Posted, RowPlace};
-use ledger::AccountRow;
+use journal::columns;
+use journal::{Posted, RowPlace, Writer};
+use ledger::{AccountKey, AccountRow};
 use schemas::Metadata;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 
 use super::batch::Batch;
 use super::classify;
+use super::memory::Held;
 use crate::Error;
-use crate::accounts::{AccountEntry, AccountWrite, account_writes};
-use crate::commit::Commit;
+use crate::accounts::{AccountEntry, AccountWrite};
+
+/// The accounts that only money moved on.
+pub(super) fn posting<'a, 'b>(writes: &'b [AccountWrite<'a>]) -> &'b [&'a AccountEntry] {
+    let posting = writes.iter().find_map(|write| match write {
+        AccountWrite::Post(rows) => Some(&rows[..]),
+        AccountWrite::Open(_) | AccountWrite::Rewrite(_) => None,
+    });
+    posting.unwrap_or_default()
+}
 
 impl Batch {
-    /// Opens and rewrites accounts; gives those that only money moved on, which are written with the commit itself.
-    pub(super) async fn write_accounts(&mut self, commit: &Commit) -> Result<Vec<Posted>, Error> {
-        let mut posted = Vec::new();
-        for write in account_writes(commit) {
+    /// Opens and rewrites accounts; those that only money moved on are written with the commit itself.
+    pub(super) async fn write_accounts(
+        &mut self,
+        writes: &[AccountWrite<'_>],
+    ) -> Result<(), Error> {
+        for write in writes {
             match write {
-                AccountWrite::Open(rows) => self.open_accounts(&rows).await?,
-                AccountWrite::Rewrite(rows) => self.rewrite_accounts(&rows).await?,
-                AccountWrite::Post(rows) => posted = self.posted(&rows)?,
+                AccountWrite::Open(rows) => self.open_accounts(rows).await?,
+                AccountWrite::Rewrite(rows) => self.rewrite_accounts(rows).await?,
+                AccountWrite::Post(_) => {}
             }
         }
-        Ok(posted)
+        Ok(())
     }
 
-    fn posted(&self, entries: &[&AccountEntry]) -> Result<Vec<Posted>, Error> {
-        let places = self.places_of(entries)?;
-        let posted = entries.iter().zip(places).map(|((_, row), place)| Posted {
-            place,
+    pub(super) fn posted<'a>(
+        &self,
+        entries: &[&'a AccountEntry],
+    ) -> Result<Vec<Posted<'a>>, Error> {
+        let held = self.held_of(entries)?;
+        let posted = entries.iter().zip(held).map(|((key, row), held)| Posted {
+            ledger: key.ledger,
+            id: &key.id,
+            place: held.place,
+            writer: held.writer,
             balance: row.account.balance.minor,
             version: row.account.version,
             changed_at: row.changed_at,
@@ -38,18 +58,19 @@ impl Batch {
     }
 
     async fn rewrite_accounts(&mut self, changed: &[&AccountEntry]) -> Result<(), Error> {
+        let places: Vec<RowPlace> = self.held_of(changed)?.map(|held| held.place).collect();
         let updated = sqlx::query(REWRITE_ACCOUNTS)
-            .bind(self.places_of(changed)?)
+            .bind(places)
             .bind(column(changed, |row| row.account.balance.minor))
             .bind(column(changed, |row| row.account.version))
             .bind(column(changed, |row| row.changed_at.nanoseconds()))
             .bind(column(changed, |row| row.account.status.as_str()))
             .bind(column(changed, min_balance))
             .bind(column(changed, metadata))
-            .execute(&mut *self.transaction)
+            .fetch_all(self.counted())
             .await
             .map_err(|error| classify("changing accounts", error))?;
-        expect_rows(updated.rows_affected(), changed.len(), "accounts")
+        self.wrote_rows(changed, &updated)
     }
 
     async fn open_accounts(&mut self, opened: &[&AccountEntry]) -> Result<(), Error> {
@@ -73,22 +94,56 @@ impl Batch {
             }))
             .bind(column(opened, |row| row.account.opened_at.nanoseconds()))
             .bind(column(opened, |row| row.changed_at.nanoseconds()))
-            .execute(&mut *self.transaction)
+            .fetch_all(self.counted())
             .await
             .map_err(|error| classify("opening accounts", error))?;
-        expect_rows(inserted.rows_affected(), opened.len(), "accounts")
+        self.wrote_rows(opened, &inserted)
     }
 
-    /// Where these accounts lie; both sides are in the order of their keys.
-    fn places_of(&self, entries: &[&AccountEntry]) -> Result<Vec<RowPlace>, Error> {
-        let mut locked = self.places.iter();
-        let places: Option<Vec<_>> = entries
+    /// These accounts as they were loaded; both sides are in the order of their keys.
+    fn held_of(&self, entries: &[&AccountEntry]) -> Result<impl Iterator<Item = &Held>, Error> {
+        let mut held = self.held.iter();
+        let found: Option<Vec<&Held>> = entries
             .iter()
-            .map(|(key, _)| locked.find(|(locked, _)| locked == key))
-            .map(|found| found.map(|(_, place)| *place))
+            .map(|(key, _)| held.find(|held| held.key == *key))
             .collect();
-        places
-            .ok_or_else(|| Error::Stopped("an account was changed that was not locked".to_owned()))
+        let found = found.ok_or_else(|| {
+            Error::Stopped("an account was changed that was not loaded".to_owned())
+        })?;
+        Ok(found.into_iter())
+    }
+
+    /// Each row says which account it is, in whatever order.
+    fn wrote_rows(&mut self, entries: &[&AccountEntry], rows: &[PgRow]) -> Result<(), Error> {
+        if rows.len() != entries.len() {
+            return Err(Error::Stopped(format!(
+                "{} rows of accounts were written, {} were decided",
+                rows.len(),
+                entries.len()
+            )));
+        }
+        for written in rows {
+            let held = written_account(written, entries);
+            self.written
+                .push(held.map_err(|error| classify("reading where accounts lie", error))?);
+        }
+        Ok(())
+    }
+
+    /// Remembered once they are committed.
+    pub(super) fn wrote(
+        &mut self,
+        entries: &[&AccountEntry],
+        places: Vec<RowPlace>,
+        writer: Writer,
+    ) {
+        let written = entries.iter().zip(places);
+        self.written.extend(written.map(|((key, row), place)| Held {
+            key: key.clone(),
+            place,
+            writer,
+            row: row.clone(),
+        }));
     }
 }
 
@@ -104,13 +159,20 @@ fn metadata(row: &AccountRow) -> Option<&str> {
     row.account.metadata.as_ref().map(Metadata::as_str)
 }
 
-fn expect_rows(written: u64, decided: usize, table: &str) -> Result<(), Error> {
-    if usize::try_from(written) == Ok(decided) {
-        return Ok(());
-    }
-    Err(Error::Stopped(format!(
-        "{written} rows of {table} were written, {decided} were decided"
-    )))
+/// A row of `REWRITE_ACCOUNTS` or `OPEN_ACCOUNTS`.
+fn written_account(written: &PgRow, entries: &[&AccountEntry]) -> Result<Held, sqlx::Error> {
+    let key = AccountKey {
+        ledger: written.try_get(0)?,
+        id: columns::account(written, 1)?,
+    };
+    let entry = entries.binary_search_by(|(entry, _)| entry.cmp(&key));
+    let entry = entry.map_err(|_| sqlx::Error::RowNotFound)?;
+    Ok(Held {
+        key,
+        place: written.try_get(2)?,
+        writer: written.try_get(3)?,
+        row: entries[entry].1.clone(),
+    })
 }
 
 const REWRITE_ACCOUNTS: &str = "
@@ -123,11 +185,13 @@ const REWRITE_ACCOUNTS: &str = "
            metadata = u.metadata
       FROM unnest($1::tid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[])
            AS u (place, balance, version, changed_at, status, min_balance, metadata)
-     WHERE a.ctid = u.place";
+     WHERE a.ctid = u.place
+ RETURNING a.ledger, a.id, a.ctid, a.xmin";
 
 const OPEN_ACCOUNTS: &str = "
     INSERT INTO accounts (ledger, id, currency, exponent, type, status, balance, min_balance, version, metadata,
            opening_min_balance, opening_metadata, opened_at, changed_at)
     SELECT *
       FROM unnest($1::int[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6::text[], $7::bigint[],
-           $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::bigint[], $14::bigint[])";
+           $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::bigint[], $14::bigint[])
+ RETURNING ledger, id, ctid, xmin";

@@ -1,156 +1,166 @@
 //! One batch's transaction.
 //!
-//! Invariant: every account that the batch touches is locked in one order before anything is read, and what
-//! was inserted is as many rows as were decided.
+//! Invariant: every account that the batch touches is locked before the COMMIT, in one order and by one statement, and is
+//! then what was decided from; what was inserted is as many rows as were decided.
 
-use std::collections::HashMap;
+mod load;
 
-use journal::{AppendError, RowPlace, TransferRow, transfer_columns};
-use ledger::{AccountKey, AccountRow, Reads, Rows};
-use schemas::{Timestamp, TransferId};
-use sqlx::{FromRow, Row};
-use uuid::Uuid;
+use journal::AppendError;
+use ledger::{AccountRow, Reads, Rows};
+use schemas::Timestamp;
+use sqlx::PgConnection;
 
+use super::accounts::posting;
 use super::classify;
-use super::rows::account;
+use super::memory::{Held, Memory, Place, ServerStart};
 use super::session::OpenTransaction;
-use crate::Error;
+use crate::accounts::account_writes;
 use crate::commit::Commit;
 use crate::seam::Transaction;
+use crate::{Error, metrics};
+
+pub(super) use load::{FIND_KEYS, FirstLook};
 
 pub struct Batch {
     pub(super) transaction: OpenTransaction,
-    /// Of the accounts that are locked, in their order.
-    pub(super) places: Vec<(AccountKey, RowPlace)>,
-    /// Every account of the batch is locked: a serial that is drawn now stands behind those of all commits that had
-    /// one of them before.
-    is_locked: bool,
     /// Nothing is decided before this time, whatever the clock says.
     certain_at: Timestamp,
+    /// What the first round trip saw, for the first `load`.
+    first: Option<FirstLook>,
+    remembering: Option<Remembering>,
+    /// The accounts of the batch that exist, in their order.
+    pub(super) held: Vec<Held>,
+    pub(super) how: How,
+    /// Accounts as they are after the COMMIT, where they are known.
+    pub(super) written: Vec<Held>,
+}
+
+/// For batches that may be committed.
+pub(super) struct Remembering {
+    pub(super) memory: Memory,
+    pub(super) server: ServerStart,
+    /// Others that use the same accounts wait until it is dropped.
+    pub(super) _place: Place,
+}
+
+/// How the accounts of a batch are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    NotYet,
+    Locked,
+    /// From memory: to be confirmed.
+    Believed,
 }
 
 impl Batch {
-    pub(super) fn new(transaction: OpenTransaction, certain_at: Timestamp) -> Self {
+    pub(super) fn new(
+        transaction: OpenTransaction,
+        certain_at: Timestamp,
+        first: Option<FirstLook>,
+        remembering: Option<Remembering>,
+    ) -> Self {
         Self {
             transaction,
-            places: Vec::new(),
-            is_locked: false,
             certain_at,
+            first,
+            remembering,
+            held: Vec::new(),
+            how: How::NotYet,
+            written: Vec::new(),
         }
     }
 
-    async fn lock_accounts(
-        &mut self,
-        keys: &[AccountKey],
-    ) -> Result<Vec<Option<AccountRow>>, sqlx::Error> {
-        let ledgers: Vec<i32> = keys.iter().map(|key| key.ledger).collect();
-        let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
-        let rows = sqlx::query(LOCK_ACCOUNTS)
-            .bind(ledgers)
-            .bind(ids)
-            .fetch_all(&mut *self.transaction)
-            .await?;
-        self.is_locked = true;
-        self.places.clear();
-        let mut accounts = Vec::with_capacity(keys.len());
-        // Both sides are in the order of (ledger, id).
-        let mut missing = keys.iter();
-        for row in &rows {
-            let (key, place, row) = account(row)?;
-            accounts.extend(missing.by_ref().take_while(|k| **k != key).map(|_| None));
-            accounts.push(Some(row));
-            self.places.push((key, place));
-        }
-        accounts.extend(missing.map(|_| None));
-        assert_eq!(
-            accounts.len(),
-            keys.len(),
-            "accounts come back in the order of their keys"
-        );
-        Ok(accounts)
+    /// The session, for one statement.
+    pub(super) fn counted(&mut self) -> &mut PgConnection {
+        metrics::statements(1);
+        &mut self.transaction
     }
 
-    async fn transfers_and_clock(
-        &mut self,
-        ids: &[TransferId],
-    ) -> Result<(Vec<Option<schemas::Transfer>>, Timestamp), sqlx::Error> {
-        let uuids: Vec<Uuid> = ids
-            .iter()
-            .map(|id| Uuid::from_bytes(id.to_bytes()))
-            .collect();
-        let rows = sqlx::query(TRANSFERS_AND_CLOCK)
-            .bind(uuids)
-            .fetch_all(&mut *self.transaction)
-            .await?;
-        let microseconds: i64 = rows
-            .first()
-            .ok_or(sqlx::Error::RowNotFound)?
-            .try_get("now_microseconds")?;
-        let mut known = HashMap::new();
-        for row in &rows {
-            if row.try_get::<Option<Uuid>, _>("id")?.is_some() {
-                let TransferRow { transfer, .. } = TransferRow::from_row(row)?;
-                known.insert(transfer.id, transfer);
-            }
+    fn remembered(&self, reads: &Reads) -> Option<Vec<Held>> {
+        let Remembering { memory, server, .. } = self.remembering.as_ref()?;
+        memory.take(*server, &reads.accounts)
+    }
+
+    fn believe(&mut self, held: Vec<Held>) -> Vec<Option<AccountRow>> {
+        metrics::accounts_remembered(held.len());
+        (self.held, self.how) = (held, How::Believed);
+        let rows = self.held.iter().map(|held| Some(held.row.clone()));
+        rows.collect()
+    }
+
+    /// Somebody wrote what was believed.
+    fn refuted(&self) -> Error {
+        if let Some(Remembering { memory, .. }) = &self.remembering {
+            memory.refuted();
+            metrics::memory_stale();
         }
-        let transfers = ids.iter().map(|id| known.remove(id)).collect();
-        Ok((transfers, Timestamp::from_nanoseconds(microseconds * 1000)))
+        Error::Conflict("an account has changed since it was remembered".into())
+    }
+
+    async fn write_all(&mut self, commit: &Commit) -> Result<(), Error> {
+        let writes = account_writes(commit);
+        let posting = posting(&writes);
+        if !self.confirm(posting.len() == self.held.len()).await? {
+            return Err(self.refuted());
+        }
+        self.write_accounts(&writes).await?;
+        let posted = self.posted(posting)?;
+        let appended = journal::append(&mut self.transaction, commit.entry(), &posted).await;
+        drop(posted);
+        let appended = appended.map_err(|error| match error {
+            AppendError::Postgres { doing, source } => classify(doing, source),
+            AppendError::Changed if self.how == How::Believed => self.refuted(),
+            AppendError::Changed | AppendError::Rows { .. } => Error::Stopped(error.to_string()),
+        })?;
+        metrics::statements(appended.statements);
+        self.wrote(posting, appended.places, appended.writer);
+        Ok(())
     }
 }
 
 impl Transaction for Batch {
     async fn load(&mut self, reads: &Reads) -> Result<(Rows, Timestamp), Error> {
-        let accounts = self
-            .lock_accounts(&reads.accounts)
-            .await
-            .map_err(|error| classify("locking the accounts of a batch", error))?;
-        let (transfers, now) = self
-            .transfers_and_clock(&reads.transfers)
-            .await
-            .map_err(|error| classify("reading the transfers of a batch", error))?;
-        Ok((
-            Rows {
-                accounts,
-                transfers,
-            },
-            now.max(self.certain_at),
-        ))
+        let first = self.first.take();
+        let (accounts, now) = match (&first, self.remembered(reads)) {
+            (Some(FirstLook { now, .. }), Some(held)) => (self.believe(held), *now),
+            _ => self.lock_accounts(&reads.accounts).await?,
+        };
+        let transfers = self.transfers(reads, first).await?;
+        let rows = Rows {
+            accounts,
+            transfers,
+        };
+        Ok((rows, now.max(self.certain_at)))
     }
 
     async fn write(&mut self, commit: &Commit) -> Result<(), Error> {
         assert!(
-            self.is_locked,
-            "the commit's serial is drawn after the locks"
+            self.how != How::NotYet,
+            "what is written was decided from what was loaded"
         );
-        let posted = self.write_accounts(commit).await?;
-        journal::append(&mut self.transaction, commit.entry(), &posted)
-            .await
-            .map_err(|error| match error {
-                AppendError::Postgres { doing, source } => classify(doing, source),
-                AppendError::Rows { .. } => Error::Stopped(error.to_string()),
-            })
+        self.write_all(commit).await
     }
 
     async fn commit(self) -> Result<(), Error> {
-        self.transaction
+        metrics::statements(1);
+        let Self {
+            transaction,
+            remembering,
+            held,
+            how,
+            written,
+            ..
+        } = self;
+        transaction
             .commit()
             .await
-            .map_err(|error| Error::unavailable("committing a batch", error))
+            .map_err(|error| Error::unavailable("committing a batch", error))?;
+        if let Some(Remembering { memory, server, .. }) = &remembering {
+            if how == How::Believed {
+                memory.confirmed();
+            }
+            memory.put(*server, held.into_iter().chain(written));
+        }
+        Ok(())
     }
 }
-
-const TRANSFERS_AND_CLOCK: &str = concat!(
-    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_microseconds, ",
-    transfer_columns!(),
-    "  FROM (SELECT) AS clock
-       LEFT JOIN transfers t ON t.id = ANY ($1)"
-);
-
-/// A sorted UPDATE … FROM gives no lock order; this does. `rows::account` reads the columns by number.
-const LOCK_ACCOUNTS: &str = "
-    SELECT a.ctid, a.ledger, a.id, a.currency, a.exponent, a.type, a.status, a.balance, a.min_balance, a.version,
-           a.metadata, a.opening_min_balance, a.opening_metadata, a.opened_at, a.changed_at
-      FROM unnest($1::int[], $2::text[]) AS k (ledger, id)
-      JOIN accounts a ON a.ledger = k.ledger AND a.id = k.id
-     ORDER BY a.ledger, a.id
-       FOR NO KEY UPDATE OF a";

@@ -9,10 +9,11 @@ use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use sqlx::Row as _;
 use streams::DeadLetterRecord;
 
-use super::session::{FirstStatement, OpenTransaction};
-use super::{Batch, Postgres, classify};
-use crate::seam::{Advance, Lease, Row, Store};
-use crate::{Error, times};
+use super::batch::{FIND_KEYS, FirstLook, Remembering};
+use super::session::{First, OpenTransaction, Prepared};
+use super::{Batch, Postgres, classify, uuids};
+use crate::seam::{Advance, Lease, Looking, Row, Store};
+use crate::{Error, metrics, times};
 
 impl Store for Postgres {
     type Transaction = Batch;
@@ -25,10 +26,11 @@ impl Store for Postgres {
 
     async fn take_over(&self, partition: Partition, owner: &str) -> Result<Option<Row>, Error> {
         let failed = |error| classify("taking the partition over", error);
-        let asks_itself = FirstStatement::new("SELECT pg_backend_pid()", []);
-        let (transaction, row) = OpenTransaction::begin(&self.pool, asks_itself)
+        let asks_itself = First::text("SELECT pg_backend_pid()");
+        let (transaction, answers) = OpenTransaction::begin(&self.sessions, asks_itself)
             .await
             .map_err(failed)?;
+        let row = answers.first().and_then(|rows| rows.first());
         let row = row.ok_or(sqlx::Error::RowNotFound).map_err(failed)?;
         let pid = row.try_get(0).map_err(failed)?;
         let taken = take_over(transaction, partition, owner, self.lease);
@@ -160,7 +162,14 @@ impl Store for Postgres {
         fenced(recorded, "recording how far dead letters are copied")
     }
 
-    async fn begin(&self, lease: Lease, advance: Advance) -> Result<Batch, Error> {
+    async fn begin(
+        &self,
+        lease: Lease,
+        advance: Advance,
+        looking: Looking<'_>,
+    ) -> Result<Batch, Error> {
+        // BEGIN and all that goes with it.
+        metrics::statements(1);
         let failed = |error| classify("moving the position", error);
         let numbers = [
             i64::from(partition_number(lease.partition)),
@@ -171,20 +180,41 @@ impl Store for Postgres {
             advance.published.number(),
             i64::try_from(self.lease.as_millis()).expect("a lease is seconds long"),
         ];
-        let fence = FirstStatement::new(FENCE, numbers);
-        let (transaction, row) = OpenTransaction::begin(&self.pool, fence)
+        let fence = First::execute(MOVE_POSITION, &numbers);
+        let (first, place) = match looking {
+            Looking::Once(reads) => {
+                let place = self.memory.queue(&reads.accounts).await;
+                let keys = uuids(&reads.transfers);
+                (fence.then_execute(FIND_KEYS, &keys), Some(place))
+            }
+            Looking::Carefully => (fence, None),
+        };
+        let (transaction, answers) = OpenTransaction::begin(&self.sessions, first)
             .await
             .map_err(failed)?;
-        let certain_at = row.ok_or(Error::Fenced)?.try_get(0).map_err(failed)?;
-        Ok(Batch::new(
-            transaction,
-            Timestamp::from_nanoseconds(certain_at),
-        ))
+        let mut answers = answers.into_iter();
+        let moved = answers.next().unwrap_or_default();
+        let moved = moved.first().ok_or(Error::Fenced)?;
+        let mut remembering = None;
+        let mut first = None;
+        if let (Some(place), Some(keys)) = (place, answers.next()) {
+            first = Some(FirstLook::read(&keys).map_err(failed)?);
+            remembering = Some(Remembering {
+                memory: self.memory.clone(),
+                server: moved.try_get(1).map_err(failed)?,
+                _place: place,
+            });
+        }
+        let certain_at = Timestamp::from_nanoseconds(moved.try_get(0).map_err(failed)?);
+        Ok(Batch::new(transaction, certain_at, first, remembering))
     }
 }
 
-/// It may wait for the row, so whatever comes after it is a statement of its own, with a later snapshot.
-const FENCE: &str = "
+/// It may wait for the row, so whatever comes after it is a statement of its own, with a later
+/// snapshot.
+pub(super) const MOVE_POSITION: Prepared = Prepared {
+    name: "move_position",
+    text: "
     UPDATE partitions
        SET applied = $4,
            applied_at = $5,
@@ -192,7 +222,8 @@ const FENCE: &str = "
            lease_until = clock_timestamp() + $7 * interval '1 millisecond',
            certain_at = greatest(certain_at, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)
      WHERE partition = $1 AND epoch = $2 AND applied = $3
- RETURNING certain_at";
+ RETURNING certain_at, (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server",
+};
 
 impl Postgres {
     /// Ends the sessions that keep a takeover waiting: their leases have run out.

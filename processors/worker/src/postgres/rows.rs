@@ -2,15 +2,19 @@
 //!
 //! Invariant: what was written here is read back unchanged.
 
-use journal::RowPlace;
 use journal::columns::{self, exponent, metadata, parsed, timestamp, unreadable};
 use ledger::{AccountKey, AccountRow};
 use schemas::{Account, AccountStatus, Currency, Money, Opening};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-/// A row of `LOCK_ACCOUNTS`: an account and where it lies. By number, as names are looked up for every field of every row.
-pub(super) fn account(row: &PgRow) -> Result<(AccountKey, RowPlace, AccountRow), sqlx::Error> {
+use super::memory::Held;
+
+/// A row of `LOCK_ACCOUNTS`, if it is one of an account. By number, as names are looked up for every field of every row.
+pub(super) fn account(row: &PgRow) -> Result<Option<Held>, sqlx::Error> {
+    let Some(place) = row.try_get(0)? else {
+        return Ok(None);
+    };
     let id = columns::account(row, 2)?;
     let currency = parsed(Currency::parse(row.try_get(3)?))?;
     let exponent = exponent(row.try_get(4)?)?;
@@ -42,5 +46,10 @@ pub(super) fn account(row: &PgRow) -> Result<(AccountKey, RowPlace, AccountRow),
         },
         changed_at: timestamp(row, 14)?,
     };
-    Ok((key, row.try_get(0)?, account))
+    Ok(Some(Held {
+        key,
+        place,
+        writer: row.try_get(15)?,
+        row: account,
+    }))
 }

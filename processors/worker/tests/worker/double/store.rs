@@ -6,7 +6,7 @@ use journal::{CommitRow, Ledgers};
 use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use streams::DeadLetterRecord;
 use worker::Error;
-use worker::simulation::{Advance, Lease, Row, Store as Seam};
+use worker::simulation::{Advance, Lease, Looking, Row, Store as Seam};
 
 use super::faults::Point;
 use super::process::Process;
@@ -248,7 +248,12 @@ impl Seam for Store {
         .await
     }
 
-    async fn begin(&self, lease: Lease, advance: Advance) -> Result<Transaction, Error> {
+    async fn begin(
+        &self,
+        lease: Lease,
+        advance: Advance,
+        _: Looking<'_>,
+    ) -> Result<Transaction, Error> {
         let process = &self.0;
         let is_ours =
             |row: &PartitionRow| row.epoch == lease.epoch && row.applied == advance.previous;

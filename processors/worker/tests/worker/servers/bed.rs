@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use worker::simulation::Postgres;
+use worker::simulation::{Memory, Postgres};
 use worker::{Config, Connections};
 
 pub(crate) const LEDGER: &str = "sim";
@@ -66,10 +66,7 @@ impl Servers {
     }
 
     pub(crate) fn store(&self, lease: Duration) -> Postgres {
-        Postgres {
-            pool: self.pool.clone(),
-            lease,
-        }
+        Postgres::new(self.pool.clone(), lease, Memory::new(1000))
     }
 
     /// Starts the role; [`Role::stop`] gives its partitions back.
@@ -79,17 +76,7 @@ impl Servers {
 
     /// The same, over a connection to the log of its own.
     pub(crate) fn process_over(&self, log: streams::Log, config: Config) -> Role {
-        let connections = Connections {
-            log,
-            database: self.pool.clone(),
-        };
-        let shutdown = CancellationToken::new();
-        let (ready, _) = oneshot::channel();
-        let role = worker::run(config, connections, shutdown.clone(), ready);
-        Role {
-            shutdown,
-            running: tokio::spawn(role),
-        }
+        Role::start(log, self.pool.clone(), config)
     }
 
     /// Appends a record of these lines and gives its sequence.
@@ -164,6 +151,17 @@ pub(crate) struct Role {
 }
 
 impl Role {
+    pub(crate) fn start(log: streams::Log, database: PgPool, config: Config) -> Self {
+        let connections = Connections { log, database };
+        let shutdown = CancellationToken::new();
+        let (ready, _) = oneshot::channel();
+        let role = worker::run(config, connections, shutdown.clone(), ready);
+        Self {
+            shutdown,
+            running: tokio::spawn(role),
+        }
+    }
+
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.running.await.unwrap().unwrap();

@@ -11,6 +11,9 @@ mod plans;
 mod poison;
 mod provenance;
 mod publish;
+mod remember;
+mod statements;
 mod unreachable;
+mod wire;
 
 pub(crate) use bed::{LEDGER, Servers};

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use schemas::{Partition, Position};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgPoolOptions;
 use worker::Config;
-use worker::simulation::Store as _;
+use worker::simulation::{Memory, Postgres, Store as _};
 
 use super::bed::{Servers, open, transfer, until};
+use super::statements::{OPEN, commit, commit_transfers, take};
 
 /// Tables that grow with every command.
 const SCANNED: &str = "SELECT coalesce(sum(seq_scan), 0)::bigint
@@ -100,4 +103,63 @@ async fn read_everything_back(servers: &Servers) {
     assert!(commits > 10);
     let last = store.last_commit(partition).await.unwrap();
     assert_eq!(last.map(|last| last.position), Some(position));
+}
+
+/// Tables that one statement writes, as its plan names them.
+const WRITTEN: [&str; 4] = [
+    "Insert on commits",
+    "Insert on transfers",
+    "Tid Scan on accounts",
+    "Update on accounts",
+];
+
+/// The plan that the session really has, for a statement planned on empty tables.
+#[tokio::test]
+async fn the_parts_of_a_commit_see_nothing_of_one_another() {
+    let servers = Servers::start(1).await;
+    let options = servers.pool.connect_options();
+    let one_session = PgPoolOptions::new().max_connections(1);
+    let pool = one_session.connect_with((*options).clone()).await.unwrap();
+    let store = Postgres::new(pool.clone(), Duration::from_secs(6), Memory::new(1000));
+    let lease = take(&store).await;
+    commit(&store, lease, 1, OPEN).await;
+    commit_transfers(&store, lease, 2).await;
+    servers.execute(GROW).await;
+    for position in 3..9 {
+        if position == 6 {
+            servers.execute("ANALYZE").await;
+        }
+        commit_transfers(&store, lease, position).await;
+    }
+    drop(store);
+
+    let mut session = pool.acquire().await.unwrap();
+    let (name, parameters): (String, i32) = sqlx::query_as(
+        "SELECT name, cardinality(parameter_types)
+           FROM pg_prepared_statements
+          WHERE statement LIKE '%INSERT INTO commits%' AND statement LIKE '%UPDATE accounts%'",
+    )
+    .fetch_one(&mut *session)
+    .await
+    .unwrap();
+    let nulls = vec!["NULL"; usize::try_from(parameters).unwrap()].join(", ");
+    let explain = format!("EXPLAIN (COSTS OFF) EXECUTE {name} ({nulls})");
+    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain))
+        .fetch_all(&mut *session)
+        .await
+        .unwrap();
+    let mut named: Vec<&str> = plan
+        .iter()
+        .filter_map(|line| line.split_once(" on ").map(|_| line.trim()))
+        .filter(|line| !line.contains("Function Scan") && !line.contains("CTE Scan"))
+        .map(|line| line.trim_start_matches("->  ").trim_end_matches(" a"))
+        .collect();
+    named.sort_unstable();
+    assert_eq!(named, WRITTEN, "{plan:#?}");
+    let found = plan.iter().any(|line| line.contains("TID Cond: (ctid = "));
+    assert!(found, "{plan:#?}");
+
+    let ties = "SELECT count(*) FROM pg_trigger
+        WHERE tgrelid IN ('accounts'::regclass, 'transfers'::regclass, 'commits'::regclass)";
+    assert_eq!(servers.number(ties).await, 0, "a trigger or a foreign key");
 }

@@ -7,7 +7,7 @@ use schemas::{Encoder, Partition, Position};
 use serde_json::Value;
 use streams::{CommandRecord, RecordIds};
 use worker::Config;
-use worker::simulation::{Store as _, Transaction as _};
+use worker::simulation::{Looking, Store as _, Transaction as _};
 
 use super::bed::{Servers, open, transfer, until};
 use crate::seams::commits::{batch, step, write};
@@ -266,15 +266,24 @@ async fn commits_that_touched_a_common_account_stand_in_the_order_in_which_they_
     let world = r#"{"command":"open_account","id":"world","currency":"USD","min_balance":null}"#;
     let freeze = r#"{"command":"freeze_account","id":"world"}"#;
     let opening = batch(first, 1, &[world]);
-    let mut transaction = store.begin(early, step(0, 1)).await.unwrap();
+    let mut transaction = store
+        .begin(early, step(0, 1), Looking::Carefully)
+        .await
+        .unwrap();
     write(&mut transaction, early, &opening, None, [0; 32])
         .await
         .unwrap();
     transaction.commit().await.unwrap();
 
     // It begins first and decides last.
-    let mut slow = store.begin(late, step(0, 1)).await.unwrap();
-    let mut quick = store.begin(early, step(1, 2)).await.unwrap();
+    let mut slow = store
+        .begin(late, step(0, 1), Looking::Carefully)
+        .await
+        .unwrap();
+    let mut quick = store
+        .begin(early, step(1, 2), Looking::Carefully)
+        .await
+        .unwrap();
     let freezing = batch(first, 2, &[freeze]);
     write(&mut quick, early, &freezing, None, [0; 32])
         .await

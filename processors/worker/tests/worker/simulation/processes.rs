@@ -41,7 +41,10 @@ impl Setup {
                 },
                 config: self.config.clone(),
                 owner,
-                turns: Turns::new(self.config.commits_in_flight),
+                turns: Turns::new(
+                    self.config.commits_in_flight,
+                    self.config.commit_interval_max,
+                ),
             };
             let partitions =
                 (0..self.partitions).map(|number| self.work(&processor, Partition(number)));

@@ -1,0 +1,232 @@
+//! When a record starts.
+//!
+//! Invariant: a record starts at once when the log was idle, and when everybody waits already who could add to it;
+//! otherwise at a pace that keeps what a record costs, however few commands it holds, below a share of a core. No command
+//! waits longer for its record than the records before it and one interval.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use streams::Pace;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use crate::config::Limits;
+
+/// A record starts at most once in so many times the time that one takes to be acknowledged.
+const PACE_MULTIPLE: u32 = 6;
+/// How long it is remembered how many commands were served at a time; at most twice that.
+const MEMORY: Duration = Duration::from_millis(100);
+
+/// The starts of all partitions.
+#[derive(Debug)]
+pub(super) struct Starts {
+    in_flight: Semaphore,
+    pace: Mutex<Pace>,
+    clients: Mutex<Clients>,
+    complete: Notify,
+}
+
+/// The right to have a record in flight.
+#[derive(Debug)]
+pub(super) struct Start<'a> {
+    _permit: SemaphorePermit<'a>,
+    pace: &'a Mutex<Pace>,
+    at: Instant,
+}
+
+/// Counts a command from its arrival until its client has the answer, or left.
+#[derive(Debug)]
+pub(super) struct Served(Arc<Starts>);
+
+/// How many commands are served at a time. A client that waits for an answer sends nothing, so when as many wait as
+/// lately at most, there is nobody to wait for.
+#[derive(Debug)]
+struct Clients {
+    served: usize,
+    most: usize,
+    most_before: usize,
+    forgotten_at: Instant,
+}
+
+impl Starts {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            in_flight: Semaphore::new(limits.records_in_flight_max),
+            pace: Mutex::new(Pace::new(PACE_MULTIPLE, limits.record_interval_max)),
+            clients: Mutex::new(Clients::new(Instant::now())),
+            complete: Notify::new(),
+        }
+    }
+
+    /// Waits until a record may start.
+    pub(super) async fn next(&self) -> Start<'_> {
+        let permit = self.in_flight.acquire().await;
+        let permit = permit.expect("nobody closes the semaphore");
+        let due = lock(&self.pace).next();
+        self.due_or_complete(due).await;
+        let at = Instant::now();
+        lock(&self.pace).start(at);
+        Start {
+            _permit: permit,
+            pace: &self.pace,
+            at,
+        }
+    }
+
+    async fn due_or_complete(&self, due: Instant) {
+        let mut complete = std::pin::pin!(self.complete.notified());
+        loop {
+            complete.as_mut().enable();
+            let now = Instant::now();
+            if now >= due || lock(&self.clients).all_wait(now) {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => return,
+                () = complete.as_mut() => complete.set(self.complete.notified()),
+            }
+        }
+    }
+
+    /// A command has arrived.
+    pub(super) fn serve(self: &Arc<Self>) -> Served {
+        if lock(&self.clients).enter(Instant::now()) {
+            self.complete.notify_waiters();
+        }
+        Served(Arc::clone(self))
+    }
+}
+
+impl Start<'_> {
+    /// The log has acknowledged the record.
+    pub(super) fn acknowledged(self) {
+        lock(self.pace).took(self.at.elapsed());
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        lock(&self.0.clients).leave();
+    }
+}
+
+impl Clients {
+    fn new(now: Instant) -> Self {
+        Self {
+            served: 0,
+            most: 0,
+            most_before: 0,
+            forgotten_at: now + MEMORY,
+        }
+    }
+
+    /// Says whether everybody waits now.
+    fn enter(&mut self, now: Instant) -> bool {
+        self.forget(now);
+        self.served += 1;
+        self.most = self.most.max(self.served);
+        self.served >= self.most_before.max(self.most)
+    }
+
+    fn leave(&mut self) {
+        self.served -= 1;
+    }
+
+    fn all_wait(&mut self, now: Instant) -> bool {
+        self.forget(now);
+        self.served >= self.most_before.max(self.most)
+    }
+
+    fn forget(&mut self, now: Instant) {
+        if now >= self.forgotten_at {
+            let is_recent = now < self.forgotten_at + MEMORY;
+            self.most_before = if is_recent { self.most } else { self.served };
+            self.most = self.served;
+            self.forgotten_at = now + MEMORY;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn starts() -> Arc<Starts> {
+        Arc::new(Starts::new(&Limits {
+            record_interval_max: Duration::from_millis(5),
+            ..Limits::default()
+        }))
+    }
+
+    /// A record that took so long that the next one is due after the longest interval.
+    async fn slow_record(starts: &Arc<Starts>) {
+        for _ in 0..50 {
+            let start = starts.next().await;
+            tokio::time::advance(Duration::from_millis(50)).await;
+            start.acknowledged();
+        }
+        starts.next().await;
+    }
+
+    async fn waits(starts: &Arc<Starts>) -> Duration {
+        let asked = Instant::now();
+        starts.next().await;
+        asked.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lone_request_starts_its_record_at_once() {
+        let starts = starts();
+        slow_record(&starts).await;
+        let _lone = starts.serve();
+        assert_eq!(waits(&starts).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_others_may_still_come_a_record_keeps_the_pace() {
+        let starts = starts();
+        slow_record(&starts).await;
+        drop((starts.serve(), starts.serve()));
+        let _first = starts.serve();
+        let waited = waits(&starts).await;
+        assert!(waited >= Duration::from_millis(5), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_who_could_come_starts_the_record() {
+        let starts = starts();
+        slow_record(&starts).await;
+        drop((starts.serve(), starts.serve()));
+        let _first = starts.serve();
+        let waiting = tokio::spawn({
+            let starts = Arc::clone(&starts);
+            async move { waits(&starts).await }
+        });
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let _second = starts.serve();
+        assert_eq!(waiting.await.unwrap(), Duration::from_millis(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_have_not_come_for_a_while_are_not_waited_for() {
+        let starts = starts();
+        drop((starts.serve(), starts.serve()));
+        let _first = starts.serve();
+        slow_record(&starts).await;
+        slow_record(&starts).await;
+        assert_eq!(waits(&starts).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_pause_a_record_starts_at_once() {
+        let starts = starts();
+        slow_record(&starts).await;
+        tokio::time::advance(Duration::from_millis(5)).await;
+        assert_eq!(waits(&starts).await, Duration::ZERO);
+    }
+}

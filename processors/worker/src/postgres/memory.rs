@@ -1,0 +1,266 @@
+//! Accounts that this process read or wrote last.
+//!
+//! Invariant: what is remembered was committed, but may be stale: whoever believes it has it confirmed in the same
+//! transaction, by [`Held::place`], [`Held::writer`] and the key. Batches take what they use out and put it back once they
+//! have committed: nothing of a transaction that failed, or that nobody knows the end of, is ever here.
+
+mod confidence;
+mod queue;
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use journal::{RowPlace, Writer};
+use ledger::{AccountKey, AccountRow};
+
+use confidence::Confidence;
+pub(super) use queue::Place;
+use queue::Queue;
+
+/// Which start of which server: another may have other rows under the same numbers.
+pub(super) type ServerStart = i64;
+
+/// An account in a batch's hands, and which version of its row that is.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) key: AccountKey,
+    pub(super) place: RowPlace,
+    pub(super) writer: Writer,
+    pub(super) row: AccountRow,
+}
+
+/// Shared by all partitions of a process.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    accounts: Arc<Mutex<Accounts>>,
+    batches: Queue,
+}
+
+/// What is used goes to the young; when those are half of what may be here they become the old, and the old that nobody
+/// used meanwhile are forgotten.
+#[derive(Debug)]
+struct Accounts {
+    server: Option<ServerStart>,
+    young: Rows,
+    old: Rows,
+    rows_max: usize,
+    confidence: Confidence,
+}
+
+type Rows = HashMap<AccountKey, (RowPlace, Writer, AccountRow)>;
+
+impl Memory {
+    pub fn new(accounts_max: usize) -> Self {
+        let accounts = Accounts {
+            server: None,
+            young: HashMap::new(),
+            old: HashMap::new(),
+            rows_max: accounts_max,
+            confidence: Confidence::default(),
+        };
+        Self {
+            accounts: Arc::new(Mutex::new(accounts)),
+            batches: Queue::default(),
+        }
+    }
+
+    /// Waits for the batches of this process that use one of these accounts. They would wait for one another's locks
+    /// anyway, and then not know what they wait for.
+    pub(super) async fn queue(&self, keys: &[AccountKey]) -> Place {
+        self.batches.next(keys).await
+    }
+
+    /// All of these accounts, in their order, if each is here and what is here is worth believing. None of them is here
+    /// afterwards.
+    pub(super) fn take(&self, server: ServerStart, keys: &[AccountKey]) -> Option<Vec<Held>> {
+        let mut accounts = self.lock();
+        accounts.at(server);
+        let mut taken = Vec::with_capacity(keys.len());
+        taken.extend(keys.iter().filter_map(|key| accounts.take(key)));
+        let is_complete = taken.len() == keys.len();
+        (is_complete && accounts.confidence.believes()).then_some(taken)
+    }
+
+    /// What a commit left behind.
+    pub(super) fn put(&self, server: ServerStart, left: impl Iterator<Item = Held>) {
+        let forgotten = self.lock().put(server, left);
+        if !forgotten.is_empty() {
+            // Takes milliseconds when they are many.
+            tokio::task::spawn_blocking(move || drop(forgotten));
+        }
+    }
+
+    /// What a batch believed was so.
+    pub(super) fn confirmed(&self) {
+        self.lock().confidence.confirmed();
+    }
+
+    /// What a batch believed was not so any more.
+    pub(super) fn refuted(&self) {
+        self.lock().confidence.refuted();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Accounts {
+    fn at(&mut self, server: ServerStart) {
+        if self.server != Some(server) {
+            self.young.clear();
+            self.old.clear();
+            self.server = Some(server);
+        }
+    }
+
+    fn take(&mut self, key: &AccountKey) -> Option<Held> {
+        let young = self.young.remove_entry(key);
+        let (key, (place, writer, row)) = young.or_else(|| self.old.remove_entry(key))?;
+        Some(Held {
+            key,
+            place,
+            writer,
+            row,
+        })
+    }
+
+    /// Gives what is forgotten for it.
+    fn put(&mut self, server: ServerStart, left: impl Iterator<Item = Held>) -> Rows {
+        if self.server == Some(server) {
+            self.young.extend(left.map(|held| {
+                let Held {
+                    key,
+                    place,
+                    writer,
+                    row,
+                } = held;
+                (key, (place, writer, row))
+            }));
+        }
+        if self.young.len() <= self.rows_max / 2 {
+            return Rows::new();
+        }
+        let young = mem::take(&mut self.young);
+        mem::replace(&mut self.old, young)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::{Account, AccountId, AccountStatus, Currency, Money, Opening, Timestamp};
+
+    use super::*;
+
+    const SERVER: ServerStart = 7;
+
+    fn key(id: &str) -> AccountKey {
+        AccountKey {
+            ledger: 1,
+            id: AccountId::parse(id).unwrap(),
+        }
+    }
+
+    fn held(id: &str, version: i64) -> Held {
+        let currency = Currency::parse("JPY").unwrap();
+        Held {
+            key: key(id),
+            place: RowPlace::default(),
+            writer: Writer::default(),
+            row: AccountRow {
+                account: Account {
+                    id: AccountId::parse(id).unwrap(),
+                    currency,
+                    kind: None,
+                    status: AccountStatus::Open,
+                    balance: Money {
+                        minor: 0,
+                        exponent: 0,
+                    },
+                    min_balance: None,
+                    version,
+                    metadata: None,
+                    opened_at: Timestamp::default(),
+                },
+                opening: Opening {
+                    currency,
+                    kind: None,
+                    min_balance: None,
+                    metadata: None,
+                },
+                changed_at: Timestamp::default(),
+            },
+        }
+    }
+
+    fn versions(taken: Option<Vec<Held>>) -> Option<Vec<i64>> {
+        let version = |held: &Held| held.row.account.version;
+        taken.map(|held| held.iter().map(version).collect())
+    }
+
+    /// Puts accounts as a commit does.
+    fn put(memory: &Memory, accounts: &[(&str, i64)]) {
+        let accounts = accounts.iter().map(|(id, version)| held(id, *version));
+        drop(memory.lock().put(SERVER, accounts));
+    }
+
+    #[test]
+    fn a_batch_has_all_of_its_accounts_from_memory_or_none() {
+        let memory = Memory::new(10);
+        assert_eq!(versions(memory.take(SERVER, &[])), Some(vec![]));
+        put(&memory, &[("a", 1), ("b", 2), ("a", 3)]);
+        let both = [key("a"), key("b")];
+        assert_eq!(versions(memory.take(SERVER, &both)), Some(vec![3, 2]));
+        assert_eq!(
+            versions(memory.take(SERVER, &both)),
+            None,
+            "they were taken"
+        );
+        put(&memory, &[("a", 4)]);
+        assert_eq!(versions(memory.take(SERVER, &both)), None);
+        assert_eq!(
+            versions(memory.take(SERVER, &both[..1])),
+            None,
+            "somebody else is reading it"
+        );
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_is_forgotten() {
+        let memory = Memory::new(10);
+        put(&memory, &[("rare", 0)]);
+        for round in 0..40 {
+            put(&memory, &[("often", round), (&format!("once-{round}"), 0)]);
+            let often = memory.take(SERVER, &[key("often")]);
+            assert_eq!(versions(often), Some(vec![round]));
+            let accounts = memory.lock();
+            assert!(accounts.young.len() + accounts.old.len() <= 10);
+        }
+        assert_eq!(versions(memory.take(SERVER, &[key("rare")])), None);
+        assert!(memory.take(SERVER, &[key("once-39")]).is_some());
+    }
+
+    #[test]
+    fn another_server_or_another_start_of_it_has_other_rows() {
+        let memory = Memory::new(10);
+        assert_eq!(versions(memory.take(SERVER, &[])), Some(vec![]));
+        put(&memory, &[("a", 1)]);
+        assert_eq!(versions(memory.take(SERVER + 1, &[key("a")])), None);
+        // A commit on the server before, whose end was learnt late.
+        put(&memory, &[("a", 2)]);
+        assert_eq!(versions(memory.take(SERVER + 1, &[key("a")])), None);
+        assert_eq!(versions(memory.take(SERVER, &[key("a")])), None);
+    }
+
+    #[test]
+    fn after_a_belief_in_vain_the_next_batches_read_everything() {
+        let memory = Memory::new(10);
+        drop(memory.take(SERVER, &[]));
+        memory.refuted();
+        for believed in [None, None, Some(vec![1])] {
+            put(&memory, &[("a", 1)]);
+            assert_eq!(versions(memory.take(SERVER, &[key("a")])), believed);
+        }
+    }
+}
