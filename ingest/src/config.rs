@@ -58,7 +58,7 @@ pub struct Limits {
     /// Longest time between the starts of two records while commands come: fewer are fuller.
     pub record_interval_max: Duration,
     /// Recent transfers whose repeats are recognised without the log.
-    pub replays_max: u64,
+    pub replays_max: usize,
     /// Most seconds that `Prefer: wait` and `?wait=` may ask for.
     pub wait_max: Duration,
     /// How long a change of an account waits for its outcome.
