@@ -70,12 +70,6 @@ impl Batch {
         }
     }
 
-    /// The session, for one statement.
-    pub(super) fn counted(&mut self) -> &mut PgConnection {
-        metrics::statements(1);
-        &mut self.transaction
-    }
-
     fn remembered(&self, reads: &Reads) -> Option<Vec<Held>> {
         let Remembering { memory, server, .. } = self.remembering.as_ref()?;
         memory.take(*server, &reads.accounts)
@@ -86,6 +80,12 @@ impl Batch {
         (self.held, self.how) = (held, How::Believed);
         let rows = self.held.iter().map(|held| Some(held.row.clone()));
         rows.collect()
+    }
+
+    /// The session, for one statement.
+    pub(super) fn counted(&mut self) -> &mut PgConnection {
+        metrics::statements(1);
+        &mut self.transaction
     }
 
     /// Somebody wrote what was believed.

@@ -168,7 +168,7 @@ impl Store for Postgres {
         advance: Advance,
         looking: Looking<'_>,
     ) -> Result<Batch, Error> {
-        // BEGIN and all that goes with it.
+        // BEGIN and what goes with it.
         metrics::statements(1);
         let failed = |error| classify("moving the position", error);
         let numbers = [
