@@ -77,6 +77,22 @@ enum Slot {
     Answered(Box<Answered>),
 }
 
+/// The answer to one transfer, as [`answers`].
+pub(crate) async fn answer(
+    api: &Api,
+    ledger: &Ledger,
+    placed: Placed,
+    wait_until: Option<Instant>,
+) -> Answered {
+    if !placed.is_sought(wait_until) {
+        return Ok(placed.pending());
+    }
+    answers(api, ledger, vec![Ok(placed)], wait_until)
+        .await
+        .pop()
+        .expect("one transfer has one answer")
+}
+
 /// The answers to transfers, in their order. Without a wait only repeats are looked up.
 pub(crate) async fn answers(
     api: &Api,
@@ -127,7 +143,7 @@ async fn look(
 
 fn sought(slots: &[Slot], wait_until: Option<Instant>) -> impl Iterator<Item = &Placed> {
     slots.iter().filter_map(move |slot| match slot {
-        Slot::Open(placed) if placed.is_replay || wait_until.is_some() => Some(placed.as_ref()),
+        Slot::Open(placed) if placed.is_sought(wait_until) => Some(placed.as_ref()),
         Slot::Open(_) | Slot::Answered(_) => None,
     })
 }
@@ -203,16 +219,25 @@ impl Slot {
     fn answer(self) -> Answered {
         match self {
             Self::Answered(answered) => *answered,
-            Self::Open(placed) => Ok(Answer {
-                at: placed.at,
-                is_replay: placed.is_replay,
-                transfer: Told::Pending(placed.request.pending(placed.at)),
-            }),
+            Self::Open(placed) => Ok(placed.pending()),
         }
     }
 }
 
 impl Placed {
+    /// Whether Postgres is asked about it.
+    fn is_sought(&self, wait_until: Option<Instant>) -> bool {
+        self.is_replay || wait_until.is_some()
+    }
+
+    fn pending(self) -> Answer {
+        Answer {
+            at: self.at,
+            is_replay: self.is_replay,
+            transfer: Told::Pending(self.request.pending(self.at)),
+        }
+    }
+
     /// `None` for an outcome that no transfer has, which is left to Postgres.
     fn decided(&self, outcome: Outcome) -> Option<Answered> {
         let answer = |transfer, is_replay| {

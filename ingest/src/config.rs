@@ -58,7 +58,7 @@ pub struct Limits {
     /// Longest time between the starts of two records while commands come: fewer are fuller.
     pub record_interval_max: Duration,
     /// Recent transfers whose repeats are recognised without the log.
-    pub replays_max: u64,
+    pub replays_max: usize,
     /// Most seconds that `Prefer: wait` and `?wait=` may ask for.
     pub wait_max: Duration,
     /// How long a change of an account waits for its outcome.
@@ -90,7 +90,7 @@ impl Default for Limits {
             queue_commands_max: 20_000,
             record_commands_max: 2_000,
             records_in_flight_max: 1,
-            record_interval_max: Duration::from_millis(6),
+            record_interval_max: Duration::from_millis(5),
             replays_max: 200_000,
             wait_max: Duration::from_secs(30),
             account_wait: Duration::from_secs(10),

@@ -6,6 +6,7 @@ mod keep;
 mod validate;
 mod wire;
 
+use crate::id::{digest, prefixed};
 use crate::outcome::text_bytes;
 use crate::raw::{RawAccount, RawTransfer, Shape, Text, probe_command};
 use crate::{
@@ -254,24 +255,17 @@ impl TransferOrder {
             description,
             metadata,
         } = self;
-        let mut hasher = blake3::Hasher::new();
         let minor = amount.minor().to_le_bytes();
-        let parts: [&[u8]; 6] = [
+        let mut bytes = prefixed(&[
             debit_account.as_str().as_bytes(),
             credit_account.as_str().as_bytes(),
             &minor,
             currency.as_str().as_bytes(),
             description.as_deref().unwrap_or_default().as_bytes(),
             metadata.as_ref().map_or("", Metadata::as_str).as_bytes(),
-        ];
-        for part in parts {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-        hasher.update(&[u8::from(description.is_some())]);
-        let mut print = [0; 16];
-        hasher.finalize_xof().fill(&mut print);
-        print
+        ]);
+        bytes.push(u8::from(description.is_some()));
+        digest(&bytes)
     }
 
     /// Names of the fields in which `other`, under the same key, asks for something else; none when the fingerprints

@@ -111,16 +111,28 @@ text_schema!(
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransferId([u8; 16]);
 
+/// The parts, each behind its length.
+pub(crate) fn prefixed(parts: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(256);
+    for part in parts {
+        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(part);
+    }
+    bytes
+}
+
+/// The first 128 bits of BLAKE3.
+pub(crate) fn digest(bytes: &[u8]) -> [u8; 16] {
+    let digest = blake3::hash(bytes);
+    *digest.as_bytes().first_chunk().expect("it has 256 bits")
+}
+
 impl TransferId {
     pub fn derive(ledger: &LedgerName, key: &IdempotencyKey) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        for part in [ledger.as_str(), key.as_str()] {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part.as_bytes());
-        }
-        let mut id = [0; 16];
-        hasher.finalize_xof().fill(&mut id);
-        Self(id)
+        Self(digest(&prefixed(&[
+            ledger.as_str().as_bytes(),
+            key.as_str().as_bytes(),
+        ])))
     }
 
     pub fn from_bytes(bytes: [u8; 16]) -> Self {

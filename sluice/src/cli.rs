@@ -2,11 +2,15 @@
 //!
 //! Invariant: the environment is read here and nowhere else.
 
+use std::num::NonZero;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ingest::Scope;
 use schemas::LedgerName;
 use system::Servers;
 use tracing::Level;
+
+const THREADS_MAX: i64 = 1024;
 
 /// Moves money over a log: HTTP in, NATS `JetStream` in the middle, Postgres balances exactly once.
 #[derive(Debug, Parser)]
@@ -26,6 +30,15 @@ pub(crate) struct Cli {
         value_name = "LEVEL"
     )]
     log: LogLevel,
+    /// Threads of this process; unless given, half of the cores for a role alone, and all of them for the rest.
+    #[arg(
+        long,
+        global = true,
+        env = "SLUICE_THREADS",
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX)
+    )]
+    threads: Option<u16>,
     /// For processes that `bench` starts: standard input is a pipe, and its end is theirs.
     #[arg(long, global = true, hide = true)]
     pub(crate) end_with_parent: bool,
@@ -44,6 +57,17 @@ enum LogLevel {
 }
 
 impl Cli {
+    /// A role shares the cores with the log, Postgres and its clients; a thread more than it needs is woken for work
+    /// that the others would have done.
+    pub(crate) fn threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        match (self.threads, &self.command) {
+            (Some(threads), _) => usize::from(threads),
+            (None, Command::Role(_)) => (cores / 2).max(1),
+            (None, _) => cores,
+        }
+    }
+
     /// By default roles tell what they do, and commands that print an answer only warn.
     pub(crate) fn log_level(&self) -> Level {
         match (self.log, &self.command) {

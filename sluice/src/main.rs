@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         std::thread::spawn(end_with_parent);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cli.threads())
         .enable_all()
         .build()
     {

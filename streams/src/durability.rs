@@ -15,20 +15,14 @@ use crate::monitor::{Durability, Peer, View, ports, view};
 use crate::streams::COMMANDS;
 use crate::{Error, Log};
 
-/// One connection to one start of one server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Session {
-    server: Peer,
-    client_id: u64,
-}
-
 /// What was found out; appends are refused over any connection but the one that was found durable last.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Checked(Arc<RwLock<Findings>>);
 
 #[derive(Debug, Default)]
 struct Findings {
-    durable: Option<Session>,
+    /// By its number, see [`Log::connects`].
+    durable: Option<u64>,
     /// What each port said last, by its address.
     said: BTreeMap<String, Said>,
 }
@@ -52,14 +46,14 @@ struct Seen {
 }
 
 impl Checked {
-    fn set(&self, durable: Option<Session>) {
+    fn set(&self, durable: Option<u64>) {
         let mut findings = self.0.write().unwrap_or_else(PoisonError::into_inner);
         findings.durable = durable;
     }
 
-    fn is(&self, session: &Session) -> bool {
+    fn is(&self, connection: u64) -> bool {
         let findings = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        findings.durable.as_ref() == Some(session)
+        findings.durable == Some(connection)
     }
 
     async fn look(&self, urls: &str) -> Seen {
@@ -159,7 +153,7 @@ impl Log {
     /// Whether what is acknowledged over the connection as it is now is known to be on disk, where that is asked for.
     pub fn is_durable(&self) -> bool {
         let checked = self.checked.as_ref();
-        checked.is_none_or(|checked| checked.is(&self.session()))
+        checked.is_none_or(|checked| checked.is(self.connects()))
     }
 
     /// Asks the monitoring ports at `urls` about the server that we talk to and every replica of `COMMANDS` that can
@@ -168,27 +162,23 @@ impl Log {
     /// # Errors
     /// When one of these has not said it: `Misconfigured` where every port answers. Else when the log does not answer.
     pub async fn check_durability(&self, urls: &str) -> Result<Durability, Error> {
-        let session = self.session();
+        let connection = self.connects();
         let checked = self.checked.clone().unwrap_or_default();
         let seen = checked.look(urls).await;
         // Where the log does not answer, it says nothing against what was found.
         let stream = get_stream(&self.jetstream, COMMANDS).await?;
         let cluster = stream.cached_info().cluster.clone().unwrap_or_default();
-        let found = seen.durability(&session.server, &cluster);
-        let durable = matches!(found, Ok(Durability::SyncAlways));
-        checked.set(durable.then_some(session));
-        found
-    }
-
-    fn session(&self) -> Session {
+        // A connection counts before the client knows whom it goes to; after an answer over it, it does.
         let info = self.connection.client.server_info();
-        Session {
-            server: Peer {
-                id: info.server_id,
-                name: info.server_name,
-            },
-            client_id: info.client_id,
-        }
+        let ours = Peer {
+            id: info.server_id,
+            name: info.server_name,
+        };
+        let found = seen.durability(&ours, &cluster);
+        let is_durable = matches!(found, Ok(Durability::SyncAlways));
+        let is_the_same = self.connects() == connection;
+        checked.set((is_durable && is_the_same).then_some(connection));
+        found
     }
 }
 

@@ -126,7 +126,7 @@ impl Log {
 
     /// Largest payload that the server takes, in bytes.
     pub fn payload_bytes_max(&self) -> usize {
-        self.connection.client.server_info().max_payload
+        self.connection.client.max_payload()
     }
 
     /// Which life of `COMMANDS` this is.

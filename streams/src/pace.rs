@@ -1,8 +1,8 @@
 //! How often something starts that costs about the same however much it carries: a record, a transaction.
 //!
-//! Invariant: the first one after a while starts at once; those that follow leave an interval that is a multiple of what
-//! the last ones took, and never longer than its limit. So fixed costs stay below a share of a core, on fast machines
-//! and on slow ones.
+//! Invariant: the first one after a while starts at once; those that follow start at an interval that is a multiple of
+//! the time that the last ones took, and never longer than its limit. Where they take little time, as on a fast machine,
+//! they come often; where they take long, the limit is the interval.
 
 use std::time::Duration;
 

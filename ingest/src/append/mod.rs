@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::config::Limits;
 use crate::lives::Lives;
 use partition::PartitionTask;
-use starts::{Served, Starts};
+use starts::{BeingServed, Starts};
 pub(crate) use waiting::{Decided, Waiting};
 
 /// Why a command is not known to be on the log.
@@ -95,7 +95,7 @@ pub(crate) struct Receipt {
     pub(crate) logged: oneshot::Receiver<Result<LinePosition, AppendFailed>>,
     /// Only where the outcome was wanted; closed without a word when the reply is lost.
     pub(crate) decided: Option<oneshot::Receiver<Decided>>,
-    _served: Served,
+    _served: BeingServed,
 }
 
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! When a record starts.
 //!
 //! Invariant: a record starts at once when the log was idle, and when everybody waits already who could add to it;
-//! otherwise at a pace that keeps what a record costs, however few commands it holds, below a share of a core. No command
-//! waits longer for its record than the records before it and one interval.
+//! otherwise at a pace, as a record costs about the same however few commands it holds. No command waits longer for its
+//! record than the records before it and one interval.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::config::Limits;
 /// A record starts at most once in so many times the time that one takes to be acknowledged.
 const PACE_MULTIPLE: u32 = 6;
 /// How long it is remembered how many commands were served at a time; at most twice that.
-const MEMORY: Duration = Duration::from_millis(100);
+const WINDOW: Duration = Duration::from_millis(100);
 
 /// The starts of all partitions.
 #[derive(Debug)]
 pub(super) struct Starts {
     in_flight: Semaphore,
     pace: Mutex<Pace>,
-    clients: Mutex<Clients>,
+    serving: Mutex<Serving>,
     complete: Notify,
 }
 
@@ -37,16 +37,16 @@ pub(super) struct Start<'a> {
 
 /// Counts a command from its arrival until its client has the answer, or left.
 #[derive(Debug)]
-pub(super) struct Served(Arc<Starts>);
+pub(super) struct BeingServed(Arc<Starts>);
 
 /// How many commands are served at a time. A client that waits for an answer sends nothing, so when as many wait as
 /// lately at most, there is nobody to wait for.
 #[derive(Debug)]
-struct Clients {
+struct Serving {
     served: usize,
     most: usize,
     most_before: usize,
-    forgotten_at: Instant,
+    window_ends: Instant,
 }
 
 impl Starts {
@@ -54,7 +54,7 @@ impl Starts {
         Self {
             in_flight: Semaphore::new(limits.records_in_flight_max),
             pace: Mutex::new(Pace::new(PACE_MULTIPLE, limits.record_interval_max)),
-            clients: Mutex::new(Clients::new(Instant::now())),
+            serving: Mutex::new(Serving::new(Instant::now())),
             complete: Notify::new(),
         }
     }
@@ -79,7 +79,7 @@ impl Starts {
         loop {
             complete.as_mut().enable();
             let now = Instant::now();
-            if now >= due || lock(&self.clients).all_wait(now) {
+            if now >= due || lock(&self.serving).all_wait(now) {
                 return;
             }
             tokio::select! {
@@ -90,11 +90,11 @@ impl Starts {
     }
 
     /// A command has arrived.
-    pub(super) fn serve(self: &Arc<Self>) -> Served {
-        if lock(&self.clients).enter() {
+    pub(super) fn serve(self: &Arc<Self>) -> BeingServed {
+        if lock(&self.serving).enter(Instant::now()) {
             self.complete.notify_waiters();
         }
-        Served(Arc::clone(self))
+        BeingServed(Arc::clone(self))
     }
 }
 
@@ -105,27 +105,28 @@ impl Start<'_> {
     }
 }
 
-impl Drop for Served {
+impl Drop for BeingServed {
     fn drop(&mut self) {
-        lock(&self.0.clients).leave();
+        lock(&self.0.serving).leave();
     }
 }
 
-impl Clients {
+impl Serving {
     fn new(now: Instant) -> Self {
         Self {
             served: 0,
             most: 0,
             most_before: 0,
-            forgotten_at: now + MEMORY,
+            window_ends: now + WINDOW,
         }
     }
 
-    /// Whether as many are served now as lately at most.
-    fn enter(&mut self) -> bool {
+    /// Says whether everybody waits now.
+    fn enter(&mut self, now: Instant) -> bool {
+        self.roll(now);
         self.served += 1;
         self.most = self.most.max(self.served);
-        self.served >= self.most_before.max(self.most)
+        self.all_wait(now)
     }
 
     fn leave(&mut self) {
@@ -133,13 +134,17 @@ impl Clients {
     }
 
     fn all_wait(&mut self, now: Instant) -> bool {
-        if now >= self.forgotten_at {
-            let is_recent = now < self.forgotten_at + MEMORY;
-            self.most_before = if is_recent { self.most } else { 0 };
-            self.most = self.served;
-            self.forgotten_at = now + MEMORY;
-        }
+        self.roll(now);
         self.served >= self.most_before.max(self.most)
+    }
+
+    fn roll(&mut self, now: Instant) {
+        if now >= self.window_ends {
+            let is_recent = now < self.window_ends + WINDOW;
+            self.most_before = if is_recent { self.most } else { self.served };
+            self.most = self.served;
+            self.window_ends = now + WINDOW;
+        }
     }
 }
 
@@ -185,9 +190,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn while_others_may_still_come_a_record_keeps_the_pace() {
         let starts = starts();
-        let both = (starts.serve(), starts.serve());
         slow_record(&starts).await;
-        drop(both);
+        drop((starts.serve(), starts.serve()));
         let _first = starts.serve();
         let waited = waits(&starts).await;
         assert!(waited >= Duration::from_millis(5), "{waited:?}");
@@ -196,9 +200,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_last_who_could_come_starts_the_record() {
         let starts = starts();
-        let both = (starts.serve(), starts.serve());
         slow_record(&starts).await;
-        drop(both);
+        drop((starts.serve(), starts.serve()));
         let _first = starts.serve();
         let waiting = tokio::spawn({
             let starts = Arc::clone(&starts);

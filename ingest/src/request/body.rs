@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
@@ -19,24 +19,33 @@ use crate::problem::Problem;
 /// Most bytes of a refused body that are read for politeness.
 const DISCARD_BYTES_MAX: u64 = 32 << 20;
 
-/// A body of `application/json`, or of no declared type.
-pub(crate) struct JsonBytes(pub(crate) Bytes);
+/// A body of `application/json`, or of no declared type, and the headers that came with it.
+pub(crate) struct JsonBytes {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
 
 impl FromRequest<Arc<Api>> for JsonBytes {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
-        expect_type(&request, &["application/json"])?;
-        read(request, api, api.limits.body_bytes_max, None)
-            .await
-            .map(Self)
+        let (parts, body) = request.into_parts();
+        let headers = parts.headers;
+        expect_type(&headers, &["application/json"])?;
+        let body = read(&headers, body, api, api.limits.body_bytes_max, None).await?;
+        Ok(Self { headers, body })
     }
 }
 
-/// A body of `application/x-ndjson`, or of no declared type, with its share of what batches may hold.
-pub(crate) async fn ndjson(request: Request, api: &Api) -> Result<(Bytes, Share), Problem> {
+/// A body of `application/x-ndjson`, or of no declared type, with its headers and its share of what batches may hold.
+pub(crate) async fn ndjson(
+    request: Request,
+    api: &Api,
+) -> Result<(HeaderMap, Bytes, Share), Problem> {
+    let (parts, body) = request.into_parts();
+    let headers = parts.headers;
     expect_type(
-        &request,
+        &headers,
         &[
             "application/x-ndjson",
             "application/ndjson",
@@ -45,15 +54,15 @@ pub(crate) async fn ndjson(request: Request, api: &Api) -> Result<(Bytes, Share)
     )?;
     let (share, evicted) = api.batch_memory.begin();
     let body = tokio::select! {
-        body = read(request, api, api.limits.batch_bytes_max, Some(&share)) => body?,
+        body = read(&headers, body, api, api.limits.batch_bytes_max, Some(&share)) => body?,
         _ = evicted => return Err(no_room()),
     };
     share.arrived().map_err(|NoRoom| no_room())?;
-    Ok((body, share))
+    Ok((headers, body, share))
 }
 
-fn expect_type(request: &Request, accepted: &[&str]) -> Result<(), Problem> {
-    let Some(given) = request.headers().get(header::CONTENT_TYPE) else {
+fn expect_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Problem> {
+    let Some(given) = headers.get(header::CONTENT_TYPE) else {
         return Ok(());
     };
     let given = given.to_str().unwrap_or_default();
@@ -72,14 +81,14 @@ fn expect_type(request: &Request, accepted: &[&str]) -> Result<(), Problem> {
 }
 
 async fn read(
-    request: Request,
+    headers: &HeaderMap,
+    mut body: Body,
     api: &Api,
     bytes_max: usize,
     share: Option<&Share>,
 ) -> Result<Bytes, Problem> {
     let deadline = Instant::now() + api.limits.body_time_max;
-    let asks_first = request.headers().contains_key(header::EXPECT);
-    let mut body = request.into_body();
+    let asks_first = headers.contains_key(header::EXPECT);
     let announced = body.size_hint().lower();
     if announced > bytes_max as u64 {
         if !asks_first {

@@ -77,8 +77,7 @@ pub(crate) struct AccountChangeRequest {
 pub(crate) async fn open(
     State(api): State<Arc<Api>>,
     writer: Writer,
-    headers: HeaderMap,
-    JsonBytes(body): JsonBytes,
+    JsonBytes { headers, body }: JsonBytes,
 ) -> Result<Response, Problem> {
     let ledger = &writer.0.ledger;
     let idempotency_key = idempotency_key_if_given(&headers)?;
@@ -239,8 +238,7 @@ pub(crate) async fn change(
     State(api): State<Arc<Api>>,
     writer: Writer,
     PathText(id): PathText,
-    headers: HeaderMap,
-    JsonBytes(body): JsonBytes,
+    JsonBytes { headers, body }: JsonBytes,
 ) -> Result<Response, Problem> {
     let id = AccountId::parse(&id)?;
     let raw = RawAccount::parse(&body, Shape::Request)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use schemas::{IdempotencyKey, RawTransfer, Shape, Transfer, TransferId, TransferStatus};
@@ -101,10 +101,9 @@ pub(crate) async fn create(
     State(api): State<Arc<Api>>,
     Writer(key): Writer,
     Extension(request_id): Extension<RequestId>,
-    headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (body, share) = ndjson(request, &api).await?;
+    let (headers, body, share) = ndjson(request, &api).await?;
     // Not before the body is there: whoever sends slowly holds no turn.
     let turn = api.batches.try_acquire().map_err(|_| {
         Problem::unavailable(
@@ -169,6 +168,8 @@ async fn place(
 ) -> Vec<Result<Placed, Problem>> {
     let mut submitted = Vec::with_capacity(lines.len());
     for (_, line) in lines {
+        // Others have their turn between many lines.
+        tokio::task::consume_budget().await;
         submitted.push(submit_line(api, &key.ledger, line, asked.clone(), manner).await);
     }
     let mut placed = Vec::with_capacity(submitted.len());

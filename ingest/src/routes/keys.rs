@@ -45,7 +45,7 @@ pub(crate) struct KeyRequest {
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
     Admin(key): Admin,
-    JsonBytes(body): JsonBytes,
+    JsonBytes { body, .. }: JsonBytes,
 ) -> Result<Response, Problem> {
     let request: KeyRequest = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_request("json_malformed", error.to_string()))?;

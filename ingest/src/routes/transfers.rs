@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use schemas::{
     IdempotencyKey, LinePosition, Partition, Position, RawTransfer, Shape, Timestamp, Transfer,
@@ -14,7 +14,7 @@ use schemas::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::answers::answers;
+use crate::answers::answer;
 use crate::api::Api;
 use crate::append::{Manner, Outcomes, WhenFull};
 use crate::keyring::Ledger;
@@ -68,8 +68,7 @@ pub(crate) struct TransferRequest {
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
     Writer(key): Writer,
-    headers: HeaderMap,
-    JsonBytes(body): JsonBytes,
+    JsonBytes { headers, body }: JsonBytes,
 ) -> Result<Response, Problem> {
     let idempotency_key = idempotency_key(&headers)?;
     let wait = preferred_wait(&headers, api.limits.wait_max);
@@ -86,12 +85,9 @@ pub(crate) async fn create(
     let placed = submit(&api, &key.ledger, order, key.asks(&headers), manner)
         .await?
         .placed(&api)
-        .await;
+        .await?;
     let until = wait.map(|wait| wait.until);
-    let answer = answers(&api, &key.ledger, vec![placed], until)
-        .await
-        .pop()
-        .expect("one transfer has one answer")?;
+    let answer = answer(&api, &key.ledger, placed, until).await?;
     Ok(respond::transfer(&api, &answer, wait))
 }
 

@@ -9,9 +9,11 @@ use crate::{Failpoint, times};
 /// Default of [`Config::commits_in_flight`].
 pub(crate) const COMMITS_IN_FLIGHT_MAX: usize = 1;
 /// Default of [`Config::commit_interval_max`].
-pub(crate) const COMMIT_INTERVAL_MAX: Duration = Duration::from_millis(5);
+pub(crate) const COMMIT_INTERVAL_MAX: Duration = Duration::from_millis(3);
 /// Most dead letters in memory while they are copied; each may be as long as a record.
 pub(crate) const LETTERS_MAX: usize = 8;
+/// How often the log is told what is applied, for the eyes of lag tools.
+pub(crate) const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(200);
 /// How long a partition that is given back waits for copies of dead letters; what is left is the next owner's.
 pub(crate) const LAST_COPIES_MAX: Duration = Duration::from_secs(1);
 /// Most trial transactions for one batch before its partition takes a break; enough to find two commands among 10,000.

@@ -9,9 +9,11 @@ use journal::Ledgers;
 use schemas::Position;
 use streams::{EventRecord, ReadError, Record, Reply};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::Commit;
+use crate::config::ACKNOWLEDGE_EVERY;
 use crate::dead_letters::Copier;
 use crate::decode::{Decoded, Limits, decode};
 use crate::hold::Processor;
@@ -69,6 +71,8 @@ pub(crate) struct Applier<'a, S: Store, L: Log> {
     feed: L::Feed,
     /// How many consumers this epoch has had.
     feeds: u32,
+    /// When the log was last told what is applied.
+    acknowledged: Instant,
     /// Read, but too much for the last batch.
     waiting: Option<Decoded>,
 }
@@ -112,6 +116,7 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
             previous_hash: session.previous_hash,
             feed,
             feeds: 1,
+            acknowledged: Instant::now(),
             waiting: None,
         })
     }
@@ -173,8 +178,17 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
         self.processor.store.renew(self.lease, published).await
     }
 
+    /// Each one costs nats-server as much as a small record does; one tells of all before it.
+    async fn acknowledge(&mut self) {
+        self.acknowledged = Instant::now();
+        if let Err(error) = self.feed.acknowledge().await {
+            tracing::debug!(error = %error.chain(), "lag tools will see these records as unread");
+        }
+    }
+
     /// Keeps the lease, and looks whether a record was taken from us that no later one has shown to be missing.
     async fn idle(&mut self) -> Result<(), Error> {
+        self.acknowledge().await;
         self.renew().await?;
         let next = self
             .processor
@@ -267,8 +281,8 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
                 tracing::debug!(error = %error.chain(), "a waiting client will read the row instead");
             }
         }
-        if let Err(error) = self.feed.acknowledge().await {
-            tracing::debug!(error = %error.chain(), "lag tools will see these records as unread");
+        if self.acknowledged.elapsed() >= ACKNOWLEDGE_EVERY {
+            self.acknowledge().await;
         }
         if !commit.dead.is_empty() {
             self.buried.notify_one();

@@ -1,9 +1,9 @@
 //! Whose turn it is to commit, and when.
 //!
 //! Invariant: batches that are not full commit one after another within a process, so that records gather meanwhile and
-//! transactions are fuller. They leave a pause that is a multiple of what the last ones took, unless somebody waits for an
-//! outcome: so a process that has time does not spend it on transactions that are nearly empty. Nobody who waits for
-//! something else holds a turn.
+//! transactions are fuller. They start at an interval that is a multiple of what the last ones took, unless somebody waits
+//! for an outcome: so a process that has time does not spend it on transactions that are nearly empty. Who meets trouble
+//! gives back its turn before it waits.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,15 +42,8 @@ impl Turns {
 
     /// For a batch that somebody waits for.
     pub(crate) async fn next(&self) -> Result<Turn, Error> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.map_err(|closed| Error::unavailable("waiting for a turn", closed))?;
-        let at = Instant::now();
-        lock(&self.pace).start(at);
-        Ok(Turn {
-            _permit: permit,
-            pace: Arc::clone(&self.pace),
-            at,
-        })
+        let permit = self.permit().await?;
+        Ok(self.start(permit, Instant::now()))
     }
 
     /// For a batch that nobody waits for. Whoever keeps the pace holds no turn meanwhile.
@@ -58,20 +51,26 @@ impl Turns {
         loop {
             let due = lock(&self.pace).next();
             tokio::time::sleep_until(due).await;
-            let permit = Arc::clone(&self.permits).acquire_owned().await;
-            let permit =
-                permit.map_err(|closed| Error::unavailable("waiting for a turn", closed))?;
-            let at = Instant::now();
-            let mut pace = lock(&self.pace);
+            let permit = self.permit().await?;
+            let now = Instant::now();
             // Another one may have started meanwhile.
-            if pace.next() <= at {
-                pace.start(at);
-                return Ok(Turn {
-                    _permit: permit,
-                    pace: Arc::clone(&self.pace),
-                    at,
-                });
+            if lock(&self.pace).next() <= now {
+                return Ok(self.start(permit, now));
             }
+        }
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        permit.map_err(|closed| Error::unavailable("waiting for a turn", closed))
+    }
+
+    fn start(&self, permit: OwnedSemaphorePermit, at: Instant) -> Turn {
+        lock(&self.pace).start(at);
+        Turn {
+            _permit: permit,
+            pace: Arc::clone(&self.pace),
+            at,
         }
     }
 }
@@ -85,4 +84,62 @@ impl Turn {
 
 fn lock(pace: &Mutex<Pace>) -> MutexGuard<'_, Pace> {
     pace.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_millis(3);
+
+    /// Turns of a process whose transactions take long.
+    async fn turns() -> Turns {
+        let turns = Turns::new(1, INTERVAL);
+        for _ in 0..50 {
+            let turn = turns.next().await.unwrap();
+            tokio::time::advance(Duration::from_millis(20)).await;
+            turn.committed();
+        }
+        drop(turns.next().await.unwrap());
+        turns
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_somebody_waits_for_starts_at_once() {
+        let turns = turns().await;
+        let asked = Instant::now();
+        turns.next().await.unwrap();
+        assert_eq!(asked.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn batches_that_nobody_waits_for_keep_the_pace_over_all_partitions() {
+        let turns = turns().await;
+        let asked = Instant::now();
+        let two = [turns.next_in_pace(), turns.next_in_pace()];
+        let ended = futures::future::join_all(two.map(|turn| async {
+            drop(turn.await.unwrap());
+            asked.elapsed()
+        }));
+        let mut ended = ended.await;
+        ended.sort();
+        assert!(
+            ended[0] >= INTERVAL && ended[1] >= ended[0] + INTERVAL,
+            "{ended:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_keeps_the_pace_keeps_nobody_waiting() {
+        let turns = turns().await;
+        let asked = Instant::now();
+        let patient = tokio::spawn({
+            let turns = turns.clone();
+            async move { turns.next_in_pace().await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        turns.next().await.unwrap();
+        assert_eq!(asked.elapsed(), Duration::ZERO);
+        patient.await.unwrap().unwrap();
+    }
 }

@@ -98,9 +98,9 @@ fn shared_buffers_mebibytes() -> u32 {
 /// What a killed server has to read again is as long, at some 100 MB/s.
 fn wal_mebibytes(folder: &Path) -> u64 {
     let room = statvfs(folder).map_or(0, |disk| {
-        u64::from(disk.blocks_available()).saturating_mul(disk.fragment_size())
+        disk.blocks_available().saturating_mul(disk.fragment_size())
     });
-    (room / 8 >> 20).clamp(WAL_MEBIBYTES_MIN, WAL_MEBIBYTES_MAX)
+    (room / (8 << 20)).clamp(WAL_MEBIBYTES_MIN, WAL_MEBIBYTES_MAX)
 }
 
 /// A running Postgres; stopped when dropped.

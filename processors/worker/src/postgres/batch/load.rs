@@ -105,6 +105,7 @@ impl Batch {
         if self.how != How::Believed || only_posted {
             return Ok(true);
         }
+        metrics::statements(1);
         let held = &self.held;
         metrics::statements(1);
         let confirmed: i64 = sqlx::query_scalar(CONFIRM_ACCOUNTS)
