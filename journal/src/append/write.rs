@@ -90,7 +90,6 @@ fn appended(written: &PgRow, transfers: usize, accounts: usize) -> Result<Append
     let places: Vec<RowPlace> = written.try_get("places").map_err(failed(DOING))?;
     expect_rows(places.len() as u64, accounts, "accounts")?;
     Ok(Appended {
-        statements: 1,
         places,
         writer: written.try_get("writer").map_err(failed(DOING))?,
         statements: 1,
