@@ -15,7 +15,6 @@ use super::{
 use crate::RowPlace;
 use crate::columns::{line_number, partition_number};
 
-#[expect(clippy::too_many_lines, reason = "a line for each column")]
 pub(super) async fn write(
     connection: &mut PgConnection,
     entry: Entry<'_>,

@@ -40,7 +40,7 @@ fn one_seed_runs_the_same_way_twice() {
 fn failures_with_progress_between_them_are_not_called_a_stop() {
     // Few enough, and such, that one call in four does not fail five times running.
     let mut refused = 0;
-    for seed in 10..16 {
+    for seed in 20..26 {
         let seen = run_with(seed, Faults::about(Point::Commit, Fault::Refuse, 0)).seen;
         refused += seen.faults[&(Point::Commit, Fault::Refuse)];
         let shown = seen.counts.get("reasons of a stop shown");
