@@ -150,7 +150,7 @@ async fn a_serial_is_drawn_behind_whoever_holds_an_account() {
     for (round, (theirs, ours, committed, holds)) in MEANWHILE.into_iter().enumerate() {
         // Others, as it takes a while to believe again.
         let mut here = start(&servers, 0).await;
-        let mut there = start(&servers, 1).await;
+        let there = start(&servers, 1).await;
         work(&mut here, &[&line(format!("seen {round}"), "posted")]).await;
         let theirs = line(format!("there {round}"), theirs);
         let (transaction, _) = there.open(&[&theirs]).await.unwrap();
