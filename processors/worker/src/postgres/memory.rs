@@ -210,6 +210,12 @@ mod tests {
         taken.map(|held| held.iter().map(version).collect())
     }
 
+    fn memory() -> Memory {
+        let memory = Memory::new(10 * ACCOUNT_BYTES);
+        assert_eq!(versions(memory.take(SERVER, &[])), Some(vec![]));
+        memory
+    }
+
     /// Puts accounts as a commit does.
     fn put(memory: &Memory, accounts: &[(&str, i64)]) {
         let accounts = accounts.iter().map(|(id, version)| held(id, *version));
@@ -218,8 +224,7 @@ mod tests {
 
     #[test]
     fn a_batch_has_all_of_its_accounts_from_memory_or_none() {
-        let memory = Memory::new(10 * ACCOUNT_BYTES);
-        assert_eq!(versions(memory.take(SERVER, &[])), Some(vec![]));
+        let memory = memory();
         put(&memory, &[("a", 1), ("b", 2), ("a", 3)]);
         let both = [key("a"), key("b")];
         assert_eq!(versions(memory.take(SERVER, &both)), Some(vec![3, 2]));
@@ -239,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_was_not_used_for_longest_is_forgotten() {
-        let memory = Memory::new(10 * ACCOUNT_BYTES);
+        let memory = memory();
         put(&memory, &[("rare", 0)]);
         for round in 0..40 {
             put(&memory, &[("often", round), (&format!("once-{round}"), 0)]);
@@ -254,8 +259,7 @@ mod tests {
 
     #[test]
     fn another_server_or_another_start_of_it_has_other_rows() {
-        let memory = Memory::new(10 * ACCOUNT_BYTES);
-        assert_eq!(versions(memory.take(SERVER, &[])), Some(vec![]));
+        let memory = memory();
         put(&memory, &[("a", 1)]);
         assert_eq!(versions(memory.take(SERVER + 1, &[key("a")])), None);
         // A commit on the server before, whose end was learnt late.
@@ -266,8 +270,7 @@ mod tests {
 
     #[test]
     fn after_a_belief_in_vain_the_next_batches_read_everything() {
-        let memory = Memory::new(10 * ACCOUNT_BYTES);
-        drop(memory.take(SERVER, &[]));
+        let memory = memory();
         memory.refuted();
         for believed in [None, None, Some(vec![1])] {
             put(&memory, &[("a", 1)]);

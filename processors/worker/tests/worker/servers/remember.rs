@@ -142,16 +142,14 @@ const MEANWHILE: [(&str, &str, bool, bool); 6] = [
 async fn a_serial_is_drawn_behind_whoever_holds_an_account() {
     const DRAWN: &str = "SELECT last_value FROM commits_serial";
     let servers = Servers::start(2).await;
-    let mut there = start(&servers, 1).await;
-    let mut here = start(&servers, 0).await;
-    work(&mut here, OPEN).await;
+    work(&mut start(&servers, 0).await, OPEN).await;
     let line = |key: String, what| match what {
         "posted" => pay(&key, "world", "alice", "1"),
         _ => pay(&key, "alice", "world", "1000"),
     };
     for (round, (theirs, ours, committed, holds)) in MEANWHILE.into_iter().enumerate() {
         // Another one, as it takes a while to believe again.
-        (here, there) = (start(&servers, 0).await, start(&servers, 1).await);
+        let (mut here, mut there) = (start(&servers, 0).await, start(&servers, 1).await);
         work(&mut here, &[&line(format!("seen {round}"), "posted")]).await;
         let theirs = line(format!("there {round}"), theirs);
         let (transaction, _) = there.open(&[&theirs]).await.unwrap();
@@ -187,6 +185,30 @@ async fn a_serial_is_drawn_behind_whoever_holds_an_account() {
     let disorder =
         "SELECT count(*) FROM commits a JOIN commits b ON a.ctid < b.ctid AND a.serial > b.serial";
     assert_eq!(servers.number(disorder).await, 0);
+}
+
+/// Others may have decided meanwhile, and left no trace in the account.
+#[tokio::test]
+async fn who_waits_for_an_account_decides_behind_whoever_held_it() {
+    const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000";
+    let servers = Servers::start(2).await;
+    let mut there = start(&servers, 1).await;
+    work(&mut there, OPEN).await;
+    let refused = pay("there", "alice", "bob", "1");
+    let (transaction, _) = there.open(&[&refused]).await.unwrap();
+    let here = start(&servers, 0).await;
+    let ours = pay("here", "alice", "bob", "2");
+    let ours = [&ours[..]];
+    let mut written = pin!(here.open(&ours));
+    let waits = async { until(async || servers.number(WAITING).await == 1).await };
+    tokio::select! {
+        _ = &mut written => panic!("the other one holds the accounts"),
+        () = waits => {}
+    }
+    let held = servers.number(NOW).await;
+    transaction.commit().await.unwrap();
+    let (_, commit) = written.await.unwrap();
+    assert!(commit.decided_at.nanoseconds() > held);
 }
 
 #[tokio::test]
@@ -262,10 +284,15 @@ async fn batches_of_one_process_wait_for_accounts_before_they_begin() {
     let two = [&two[..]];
     let mut waits = pin!(second.open(&two));
     let begun = "SELECT count(*) FROM pg_stat_activity
-        WHERE state LIKE 'idle in transaction%' AND datname = current_database()";
-    for _ in 0..5 {
-        assert!(futures::poll!(&mut waits).is_pending());
-        assert_eq!(servers.number(begun).await, 1);
+        WHERE xact_start IS NOT NULL AND application_name = 'sluice process' AND datname = current_database()";
+    let alone = async {
+        for _ in 0..10 {
+            assert_eq!(servers.number(begun).await, 1);
+        }
+    };
+    tokio::select! {
+        _ = &mut waits => panic!("the other one holds the accounts"),
+        () = alone => {}
     }
     transaction.commit().await.unwrap();
     first.applied += 1;
