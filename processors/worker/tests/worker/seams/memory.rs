@@ -81,7 +81,7 @@ impl<S: Store> Process<S> {
     }
 }
 
-pub(crate) fn kinds(commit: &Commit) -> Vec<EventKind> {
+fn kinds(commit: &Commit) -> Vec<EventKind> {
     let kinds = commit.events.iter();
     kinds.map(|decided| decided.event.outcome.kind()).collect()
 }
