@@ -9,7 +9,7 @@ use worker::simulation::{Postgres, Transaction as _};
 use worker::{Error, times};
 
 use super::bed::{Servers, until};
-use crate::seams::memory::{OPEN, Process, kinds, pay};
+use crate::seams::memory::{OPEN, Process, pay};
 
 const LEASE: Duration = Duration::from_secs(6);
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
@@ -268,39 +268,4 @@ async fn work_out(process: &mut Process<Postgres>, line: &str) -> EventKind {
             worked => return worked.unwrap()[0],
         }
     }
-}
-
-/// They would meet at the locks, and one of them would have believed in vain.
-#[tokio::test]
-async fn batches_of_one_process_wait_for_accounts_before_they_begin() {
-    let servers = Servers::start(2).await;
-    let store = servers.store(LEASE);
-    let mut first = Process::start(store.clone(), 0).await;
-    let second = Process::start(store, 1).await;
-    work(&mut first, OPEN).await;
-    let one = pay("1", "world", "alice", "1");
-    let (transaction, _) = first.open(&[&one]).await.unwrap();
-    let two = pay("2", "alice", "bob", "1");
-    let two = [&two[..]];
-    let mut waits = pin!(second.open(&two));
-    let begun = "SELECT count(*) FROM pg_stat_activity
-        WHERE xact_start IS NOT NULL AND application_name = 'sluice process' AND datname = current_database()";
-    let alone = async {
-        for _ in 0..10 {
-            assert_eq!(servers.number(begun).await, 1);
-        }
-    };
-    tokio::select! {
-        _ = &mut waits => panic!("the other one holds the accounts"),
-        () = alone => {}
-    }
-    transaction.commit().await.unwrap();
-    first.applied += 1;
-    let (transaction, commit) = waits.await.unwrap();
-    assert_eq!(kinds(&commit), [EventKind::TransferPosted]);
-    transaction.commit().await.unwrap();
-    assert_eq!(
-        work(&mut first, &[&pay("3", "bob", "world", "1")]).await,
-        [EventKind::TransferPosted]
-    );
 }
