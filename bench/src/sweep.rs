@@ -5,8 +5,6 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -16,7 +14,7 @@ use super::machine::Machine;
 use super::measured::System;
 use super::plot;
 use super::step::{FIGURES, Pick, Spread, Step, Told, applied, logged};
-use super::{measure, prepare, prove, settings, stop_on_signal, stop_system, write_json};
+use super::{measure, on_system, prepare, prove, settings, write_json};
 use crate::args::{Rate, SweepArgs};
 
 /// Steps beyond any machine.
@@ -33,27 +31,23 @@ struct Curve<'c> {
 }
 
 pub(super) async fn run(args: &SweepArgs) -> anyhow::Result<ExitCode> {
-    let stop = stop_on_signal()?;
-    let mut system = System::start(&args.system, &args.load).await?;
-    let swept = sweep(&mut system, args, &stop).await;
-    stop_system(system, swept).await
+    on_system(&args.system, &args.load, async |system| {
+        sweep(system, args).await
+    })
+    .await
 }
 
-async fn sweep(
-    system: &mut System,
-    args: &SweepArgs,
-    stop: &Arc<AtomicBool>,
-) -> anyhow::Result<bool> {
-    let work = prepare(system, &args.system, &args.load, stop).await?;
+async fn sweep(system: &mut System, args: &SweepArgs) -> anyhow::Result<bool> {
+    let work = prepare(system, &args.system, &args.load).await?;
     let machine = Machine::look(system.log.as_ref(), system.database.as_ref()).await;
     println!("{}\n{}", machine.line(), header());
     let mut steps: Vec<Step> = Vec::new();
     let mut rate = args.from;
-    while steps.len() < STEPS_MAX && !stop.load(Ordering::Relaxed) {
+    while steps.len() < STEPS_MAX {
         let pace = measure::pace(Rate::PerSecond(rate), args.duration);
         let mut runs = Vec::new();
         for _ in 0..args.repeats {
-            runs.push(measure::measure(system, &work, pace, stop).await?);
+            runs.push(measure::measure(system, &work, pace).await?);
         }
         let taken = Step::new(rate, runs);
         println!("{}", line(&taken));

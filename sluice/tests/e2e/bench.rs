@@ -1,8 +1,9 @@
 //! `sluice bench` and what it tells.
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::process::run_ok;
+use crate::process::{Role, eventually, run_ok};
 use crate::system::System;
 
 /// What the bench says of records and commits is what the tables say.
@@ -134,6 +135,51 @@ async fn who_waits_for_every_outcome_is_compared_with_the_baseline_too() {
     assert_eq!(compared["applied"], 200);
     assert_eq!(compared["baseline"]["applied"], 200);
     assert!(compared["ratio"].as_f64().unwrap() > 0.0);
+}
+
+/// What was measured until then would be read as a whole run.
+#[tokio::test]
+async fn interrupted_under_load_it_fails_and_writes_no_result() {
+    let system = System::bare().await;
+    let (nats, monitor) = (system.nats.url(), system.nats.monitor_url());
+    let result = system.path().join("result");
+    for command in [
+        &["--rate", "200", "--json"][..],
+        &["sweep", "--from", "200", "--json"],
+        &["sweep", "--from", "200", "--csv"],
+        &["sweep", "--from", "200", "--svg"],
+        &["baseline", "--rate", "200", "--json"],
+    ] {
+        let mut args = vec!["bench"];
+        args.extend(command);
+        args.extend([result.to_str().unwrap(), "--duration", "60"]);
+        args.extend(["--accounts", "50", "--nats", &nats]);
+        args.extend(["--nats-monitor", &monitor, "--database"]);
+        args.push(&system.database_url);
+        let (mut bench, _) = Role::start(system.path(), command[0], &args).await;
+        let before = transfers(&system).await;
+        eventually("some of the load is applied", async || {
+            (transfers(&system).await >= before + 100).then_some(())
+        })
+        .await;
+        bench.signal(Signal::SIGINT);
+        let status = eventually("the bench ends", async || bench.ended()).await;
+        let said = bench.log();
+        assert!(!status.success(), "{command:?}: {said}");
+        assert!(
+            said.ends_with("error: interrupted\n"),
+            "{command:?}: {said}"
+        );
+        assert!(!said.contains("sending to the baseline"), "{said}");
+        assert!(!result.exists(), "{command:?}: {said}");
+    }
+}
+
+async fn transfers(system: &System) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM transfers")
+        .fetch_one(&system.database)
+        .await
+        .unwrap()
 }
 
 /// Three seconds at 300 a second; gives what it wrote and what it printed.
