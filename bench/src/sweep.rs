@@ -1,6 +1,6 @@
 //! `sluice bench sweep`: the rate is raised until the system does not keep up.
 //!
-//! Invariant: the last step of a curve is the one that passed the limit, so that a curve shows where it ends.
+//! Invariant: the last step of a curve is the one that failed, so that a curve shows where it ends.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -51,7 +51,7 @@ async fn sweep(system: &mut System, args: &SweepArgs) -> anyhow::Result<bool> {
         }
         let taken = Step::new(rate, runs);
         println!("{}", line(&taken));
-        let is_last = taken.passed.is_some();
+        let is_last = taken.failure.is_some();
         steps.push(taken);
         if is_last {
             break;
@@ -110,7 +110,7 @@ fn next_rate(rate: u32, per_cent: u32) -> u32 {
 }
 
 fn sustained(steps: &[Step]) -> Option<u32> {
-    let kept_up = steps.iter().filter(|step| step.passed.is_none());
+    let kept_up = steps.iter().filter(|step| step.failure.is_none());
     kept_up.map(|step| step.rate).max()
 }
 
@@ -142,6 +142,7 @@ fn line(step: &Step) -> String {
     let spread = step.spread(p95).map_or("-".to_owned(), |spread| {
         format!("{:.2} to {:.2}", spread.lowest, spread.highest)
     });
+    let failure = step.failure.map(|failure| failure.to_string());
     format!(
         "{:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {spread:>19} {:>9} {:>8}  {}",
         step.rate,
@@ -153,7 +154,7 @@ fn line(step: &Step) -> String {
         told(p95, 2),
         told(|run| Some(applied(run)?.p99), 2),
         told(|run| Some(run.backlog_at_stop? as f64), 0),
-        step.passed.unwrap_or_default(),
+        failure.unwrap_or_default(),
     )
 }
 
