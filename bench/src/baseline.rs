@@ -18,7 +18,7 @@ use super::measured::System;
 use super::request::Target;
 use super::role::Role;
 use super::usage::{Tree, Watch};
-use super::{Report, on_system, prepare, print, prove, settings, write_json};
+use super::{Report, on_system, outputs, prepare, print, prove, settings};
 use crate::args::BaselineArgs;
 use crate::client::authority;
 
@@ -55,6 +55,7 @@ pub(super) async fn run(args: &BaselineArgs) -> anyhow::Result<ExitCode> {
     if args.load.batch.is_some() {
         bail!("the baseline knows only single transfers: leave out --batch");
     }
+    outputs::check([&args.json])?;
     on_system(&args.system, &args.load, async |system| {
         compare(system, args).await
     })
@@ -87,7 +88,7 @@ async fn compare(system: &mut System, args: &BaselineArgs) -> anyhow::Result<boo
             baseline: &baseline,
             ratio,
         };
-        write_json(path, &compared)?;
+        outputs::write([(path.as_path(), outputs::json(&compared))])?;
     }
     Ok(clean != Some(false) && figures.is_kept())
 }

@@ -28,6 +28,7 @@ mod load;
 mod machine;
 mod measure;
 mod measured;
+mod outputs;
 mod percentiles;
 mod plot;
 mod print;
@@ -38,7 +39,6 @@ mod step;
 mod sweep;
 mod usage;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -78,6 +78,7 @@ struct Report<'f> {
 }
 
 async fn run_once(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    outputs::check([&args.json])?;
     on_system(&args.system, &args.load, async |system| {
         report(system, args).await
     })
@@ -99,7 +100,7 @@ async fn report(system: &mut System, args: &RunArgs) -> anyhow::Result<bool> {
             machine: &machine,
             verify: clean.map(|clean| json!({ "clean": clean })),
         };
-        write_json(path, &report)?;
+        outputs::write([(path.as_path(), outputs::json(&report))])?;
     }
     Ok(clean != Some(false) && figures.is_kept())
 }
@@ -167,10 +168,4 @@ fn settings(system: &System, args: &SystemArgs, load: &LoadArgs, work: &Work, ra
         "roles": system.is_ours.then(|| args.stack.roles.words()),
         "own_system": system.is_ours,
     })
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
-    let mut text = serde_json::to_string_pretty(value)?;
-    text.push('\n');
-    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }

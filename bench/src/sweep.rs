@@ -3,10 +3,8 @@
 //! Invariant: the last step of a curve is the one that failed, so that a curve shows where it ends.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -14,7 +12,7 @@ use super::machine::Machine;
 use super::measured::System;
 use super::plot;
 use super::step::{FIGURES, Pick, Spread, Step, Told, applied, logged};
-use super::{measure, on_system, prepare, prove, settings, write_json};
+use super::{measure, on_system, outputs, prepare, prove, settings};
 use crate::args::{Rate, SweepArgs};
 
 /// Steps beyond any machine.
@@ -31,6 +29,7 @@ struct Curve<'c> {
 }
 
 pub(super) async fn run(args: &SweepArgs) -> anyhow::Result<ExitCode> {
+    outputs::check([&args.json, &args.csv, &args.svg])?;
     on_system(&args.system, &args.load, async |system| {
         sweep(system, args).await
     })
@@ -86,22 +85,11 @@ fn write<'c>(
     steps: &[Step],
     curve: impl FnOnce() -> Curve<'c>,
 ) -> anyhow::Result<()> {
-    if let Some(path) = &args.csv {
-        let csv = csv(steps)?;
-        std::fs::write(path, csv).with_context(|| format!("writing {}", path.display()))?;
-    }
-    if let Some(path) = &args.svg {
-        write_svg(path, steps)?;
-    }
-    match &args.json {
-        Some(path) => write_json(path, &curve()),
-        None => Ok(()),
-    }
-}
-
-fn write_svg(path: &Path, steps: &[Step]) -> anyhow::Result<()> {
-    let svg = plot::svg(steps)?;
-    std::fs::write(path, svg).with_context(|| format!("writing {}", path.display()))
+    let csv = args.csv.as_deref().map(|path| (path, csv(steps)));
+    let svg = args.svg.as_deref().map(|path| (path, plot::svg(steps)));
+    let json = args.json.as_deref();
+    let json = json.map(|path| (path, outputs::json(&curve())));
+    outputs::write([csv, svg, json].into_iter().flatten())
 }
 
 fn next_rate(rate: u32, per_cent: u32) -> u32 {

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::process::{Role, eventually, run_ok};
+use crate::process::{Role, eventually, run, run_ok};
 use crate::system::System;
 
 /// What the bench says of records and commits is what the tables say.
@@ -172,6 +172,23 @@ async fn interrupted_under_load_it_fails_and_writes_no_result() {
         );
         assert!(!said.contains("sending to the baseline"), "{said}");
         assert!(!result.exists(), "{command:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_cannot_be_written_is_told_before_anything_starts() {
+    for command in [
+        &["bench", "--json"][..],
+        &["bench", "sweep", "--json"],
+        &["bench", "sweep", "--csv"],
+        &["bench", "sweep", "--svg"],
+        &["bench", "baseline", "--json"],
+    ] {
+        let refused = run(&[command, &["/no/such/folder/result"]].concat()).await;
+        assert!(!refused.status.success(), "{command:?}");
+        let said = String::from_utf8(refused.stderr).unwrap();
+        let expected = "error: writing /no/such/folder/result: ";
+        assert!(said.starts_with(expected), "{command:?}: {said}");
     }
 }
 
