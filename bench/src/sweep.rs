@@ -45,7 +45,8 @@ async fn sweep(system: &mut System, args: &SweepArgs) -> anyhow::Result<bool> {
     while steps.len() < STEPS_MAX {
         let pace = measure::pace(Rate::PerSecond(rate), args.duration);
         let mut runs = Vec::new();
-        for _ in 0..args.repeats {
+        for number in 1..=args.repeats {
+            eprintln!("{rate}/s, run {number} of {} …", args.repeats);
             runs.push(measure::measure(system, &work, pace).await?);
         }
         let taken = Step::new(rate, runs);

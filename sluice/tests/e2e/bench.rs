@@ -180,6 +180,8 @@ async fn interrupted_under_load_it_fails_and_writes_no_result() {
             "{command:?}: {said}"
         );
         assert!(!said.contains("sending to the baseline"), "{said}");
+        let is_told = said.contains("200/s, run 1 of 3 …");
+        assert_eq!(is_told, command[0] == "sweep", "{said}");
         assert!(!result.exists(), "{command:?}: {said}");
     }
 }
