@@ -95,14 +95,13 @@ impl Replays {
                     append.joined.push(sender);
                     return Seen::UnderWay(receiver);
                 }
-                State::UnderWay(_) => return Seen::Differs,
                 State::Logged(known) if !is_current(known.at) => {
                     entry.insert(under_way);
                 }
                 State::Logged(known) if known.fingerprint == fingerprint => {
                     return Seen::Logged(*known);
                 }
-                State::Logged(_) => return Seen::Differs,
+                State::UnderWay(_) | State::Logged(_) => return Seen::Differs,
             },
         }
         Seen::New(Claim {

@@ -1,7 +1,7 @@
 //! What a transaction adds to the journal: transfers, other outcomes, dead letters, the commit itself.
 //!
-//! Invariant: as many rows are written as were decided. The commit's own row comes with the last statement: its serial
-//! is drawn then, while every account that it touches is locked.
+//! Invariant: as many rows are written as were decided. The commit's own row comes last: its serial is drawn then, while
+//! every account that it touches is locked.
 
 mod write;
 
@@ -80,7 +80,7 @@ pub enum AppendError {
 }
 
 /// Adds a commit and moves the money of the accounts that it `posted` on, in the order of their keys. What is rare has
-/// statements of its own; what every commit writes is one.
+/// statements of its own; what every commit writes is one. Accounts that are only read are the caller's to lock before.
 ///
 /// # Errors
 /// As [`AppendError`] says; the transaction is to be rolled back.
@@ -90,9 +90,11 @@ pub async fn append(
     posted: &[Posted<'_>],
 ) -> Result<Appended, AppendError> {
     let rare = insert_outcomes(connection, entry).await? + bury(connection, entry).await?;
-    let mut appended = write::write(connection, entry, posted).await?;
-    appended.statements += rare;
-    Ok(appended)
+    let appended = write::write(connection, entry, posted).await?;
+    Ok(Appended {
+        statements: rare + appended.statements,
+        ..appended
+    })
 }
 
 async fn insert_outcomes(

@@ -1,10 +1,12 @@
 //! What every commit writes: balances, transfers and its own row, in one statement.
 //!
-//! Invariant: the parts of the statement do not see one another, so that Postgres may run them in any order: each
-//! writes a table of its own that no other part reads, each row once, and no trigger or foreign key ties the tables.
-//! Whatever they could wait for but another batch's key, they have locked before.
+//! Invariant: accounts are locked, keys are taken and the commit's serial is drawn, in this order; and nothing is inserted
+//! unless every account is what was decided from. The parts of the statement do not see one another: each writes a table
+//! of its own that no other part reads, each row once, and no trigger or foreign key ties the tables; so each waits for
+//! the count of the one before.
 
 use schemas::{After, Funds, Metadata, Outcome, Seen, Transfer, TransferOrder, Verdict};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use super::{
@@ -13,7 +15,6 @@ use super::{
 use crate::RowPlace;
 use crate::columns::{line_number, partition_number};
 
-#[expect(clippy::too_many_lines, reason = "a line for each column")]
 pub(super) async fn write(
     connection: &mut PgConnection,
     entry: Entry<'_>,
@@ -79,14 +80,18 @@ pub(super) async fn write(
         .await
         .map_err(failed(DOING))?
         .ok_or(AppendError::Changed)?;
-    let transfers: i64 = written.try_get("transfers").map_err(failed(DOING))?;
-    expect_rows(transfers.cast_unsigned(), rows.len(), "transfers")?;
+    appended(&written, rows.len(), posted.len())
+}
+
+fn appended(written: &PgRow, transfers: usize, accounts: usize) -> Result<Appended, AppendError> {
+    let count: i64 = written.try_get("transfers").map_err(failed(DOING))?;
+    expect_rows(count.cast_unsigned(), transfers, "transfers")?;
     let places: Vec<RowPlace> = written.try_get("places").map_err(failed(DOING))?;
-    expect_rows(places.len() as u64, posted.len(), "accounts")?;
+    expect_rows(places.len() as u64, accounts, "accounts")?;
     Ok(Appended {
-        statements: 1,
         places,
         writer: written.try_get("writer").map_err(failed(DOING))?,
+        statements: 1,
     })
 }
 
@@ -148,13 +153,12 @@ fn first_decisions(entry: Entry<'_>) -> Vec<FirstDecision<'_>> {
     decided
 }
 
-/// Balances are found by the places of their rows, without an index, each only if its row is what was decided from: the
-/// key stands beside place and writer, as a rewrite of the table (`VACUUM FULL`) may put another row of the same writer
-/// there. If one is not, nothing is written.
+/// Balances are found by the places of their rows, without an index, each only if its row is the version that was decided
+/// from: of this key, as a rewrite of the table (`VACUUM FULL`) may put another row of the same writer there. Locks are
+/// taken in the order of `number`, which is that of the keys.
 ///
-/// What is inserted hangs on the count of the accounts, and an aggregate reads its input to the end: so the locks of the
-/// accounts, taken in the order of `number`, come before the keys, and both before the serial of the commit, which its
-/// column's default draws.
+/// An aggregate reads its input to the end before it gives a row, and without that row nothing is inserted. The serial of
+/// the commit is drawn by its column's default, for the row that comes out of the counts.
 const WRITE: &str = "
     WITH posted AS (
         UPDATE accounts a

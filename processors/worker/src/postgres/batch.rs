@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use super::accounts::posting;
 use super::classify;
-use super::memory::{Held, Memory, Place, ServerStart};
+use super::memory::{Held, Memory, ServerStart};
 use super::session::OpenTransaction;
 use crate::accounts::account_writes;
 use crate::commit::Commit;
@@ -39,8 +39,6 @@ pub struct Batch {
 pub(super) struct Remembering {
     pub(super) memory: Memory,
     pub(super) server: ServerStart,
-    /// Others that use the same accounts wait until it is dropped.
-    pub(super) _place: Place,
 }
 
 /// How the accounts of a batch are held.
@@ -70,12 +68,6 @@ impl Batch {
         }
     }
 
-    /// The session, for one statement.
-    pub(super) fn counted(&mut self) -> &mut PgConnection {
-        metrics::statements(1);
-        &mut self.transaction
-    }
-
     fn remembered(&self, reads: &Reads) -> Option<Vec<Held>> {
         let Remembering { memory, server, .. } = self.remembering.as_ref()?;
         memory.take(*server, &reads.accounts)
@@ -86,6 +78,12 @@ impl Batch {
         (self.held, self.how) = (held, How::Believed);
         let rows = self.held.iter().map(|held| Some(held.row.clone()));
         rows.collect()
+    }
+
+    /// The session, for one statement.
+    pub(super) fn counted(&mut self) -> &mut PgConnection {
+        metrics::statements(1);
+        &mut self.transaction
     }
 
     /// Somebody wrote what was believed.

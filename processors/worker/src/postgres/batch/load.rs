@@ -107,6 +107,7 @@ impl Batch {
         }
         metrics::statements(1);
         let held = &self.held;
+        metrics::statements(1);
         let confirmed: i64 = sqlx::query_scalar(CONFIRM_ACCOUNTS)
             .bind(column(held, |held| held.key.ledger))
             .bind(column(held, |held| held.key.id.as_str()))

@@ -1,9 +1,11 @@
 //! A process that can crash, and stand still, at every call to a server.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ledger::{AccountKey, AccountRow};
 use rand::RngExt as _;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -22,6 +24,15 @@ pub(crate) struct Process {
 struct State {
     crash: Notify,
     life: Mutex<Life>,
+    memory: Mutex<BTreeMap<AccountKey, Remembered>>,
+}
+
+/// An account, and which version of its row that is.
+#[derive(Debug, Clone)]
+pub(crate) struct Remembered {
+    pub(crate) key: AccountKey,
+    pub(crate) version: u64,
+    pub(crate) row: AccountRow,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -36,6 +47,24 @@ impl Process {
             world,
             state: Arc::default(),
         }
+    }
+
+    /// All of these accounts, if each is remembered; none is afterwards.
+    pub(crate) fn take(&self, keys: &[AccountKey]) -> Option<Vec<Remembered>> {
+        let mut memory = self.memory();
+        let taken: Vec<_> = keys.iter().filter_map(|key| memory.remove(key)).collect();
+        (taken.len() == keys.len()).then_some(taken)
+    }
+
+    pub(crate) fn remember(&self, accounts: Vec<Remembered>) {
+        let accounts = accounts.into_iter();
+        let accounts = accounts.map(|account| (account.key.clone(), account));
+        self.memory().extend(accounts);
+    }
+
+    fn memory(&self) -> MutexGuard<'_, BTreeMap<AccountKey, Remembered>> {
+        let memory = self.state.memory.lock();
+        memory.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn has_crashed(&self) -> bool {

@@ -11,7 +11,7 @@ use worker::simulation::{Advance, Lease, Looking, Row, Store as Seam};
 use super::faults::Point;
 use super::process::Process;
 use super::sessions::Lock;
-use super::transaction::Transaction;
+use super::transaction::{FirstLook, Transaction};
 use super::world::{PartitionRow, Tables, World};
 
 #[derive(Clone)]
@@ -252,7 +252,7 @@ impl Seam for Store {
         &self,
         lease: Lease,
         advance: Advance,
-        _: Looking<'_>,
+        looking: Looking<'_>,
     ) -> Result<Transaction, Error> {
         let process = &self.0;
         let is_ours =
@@ -270,6 +270,13 @@ impl Seam for Store {
                 Ok(Transaction {
                     process: process.clone(),
                     certain_at,
+                    first: match looking {
+                        Looking::Once(reads) => Some(FirstLook::at(world, &reads.transfers)),
+                        Looking::Carefully => None,
+                    },
+                    remembers: matches!(looking, Looking::Once(_)),
+                    held: Vec::new(),
+                    is_believed: false,
                     session: world.sessions.open(lease.partition),
                     lease,
                     advance,

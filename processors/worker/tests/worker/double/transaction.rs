@@ -2,15 +2,17 @@
 //!
 //! Invariant: its writes are applied at once, at its COMMIT, and only while its session lives.
 
-use ledger::{AccountRow, Reads, Rows};
+use std::collections::BTreeMap;
+
+use ledger::{AccountKey, AccountRow, Reads, Rows};
 use rand::RngExt as _;
-use schemas::{Outcome, Timestamp, Transfer};
+use schemas::{Outcome, Timestamp, Transfer, TransferId};
 use worker::Error;
 use worker::simulation::{Advance, Commit, Lease, Transaction as Seam};
 
 use super::constraints::{View, by_key};
 use super::faults::Point;
-use super::process::Process;
+use super::process::{Process, Remembered};
 use super::sessions::{Lock, ended};
 use super::store::failed;
 use super::world::{Tables, World};
@@ -25,8 +27,32 @@ pub(crate) struct Transaction {
     pub(super) advance: Advance,
     /// Nothing is decided before this time.
     pub(super) certain_at: Timestamp,
+    /// What came with its begin, for its first batch.
+    pub(super) first: Option<FirstLook>,
+    /// Whether its process remembers what it commits.
+    pub(super) remembers: bool,
+    /// The accounts of its batch that exist.
+    pub(super) held: Vec<Remembered>,
+    /// They are from memory, and to be confirmed.
+    pub(super) is_believed: bool,
     /// What it has written; seen by itself, and by others once it is committed.
     pub(super) own: Tables,
+}
+
+/// The clock, and the transfers that own the keys of a batch.
+pub(super) struct FirstLook {
+    now: Timestamp,
+    taken: BTreeMap<TransferId, Transfer>,
+}
+
+impl FirstLook {
+    pub(super) fn at(world: &World, keys: &[TransferId]) -> Self {
+        let stored = |id: &TransferId| Some((*id, world.tables.transfers.get(id)?.clone()));
+        Self {
+            now: world.now(),
+            taken: keys.iter().filter_map(stored).collect(),
+        }
+    }
 }
 
 impl Transaction {
@@ -54,36 +80,76 @@ impl Transaction {
         Ok(())
     }
 
-    async fn lock_and_read(&self, reads: &Reads) -> Result<(Rows, Timestamp), Error> {
-        let world = &self.process.world;
-        let mut accounts: Vec<Option<AccountRow>> = Vec::with_capacity(reads.accounts.len());
-        for key in &reads.accounts {
-            if let Some(own) = self.own.accounts.get(key) {
-                accounts.push(Some(own.clone()));
-                continue;
-            }
-            if !world.lock().tables.accounts.contains_key(key) {
-                accounts.push(None);
-                continue;
-            }
-            let read = |world: &mut World| Ok(world.tables.accounts.get(key).cloned());
-            accounts.push(
-                world
-                    .with_lock(Lock::Account(key), Some(self.session), read)
-                    .await?,
-            );
-        }
-        let world = world.lock();
+    async fn read(&mut self, reads: &Reads) -> Result<(Rows, Timestamp), Error> {
+        let first = self.first.take();
+        let remembered = self.remembers.then(|| self.process.take(&reads.accounts));
+        let believed = first.as_ref().zip(remembered.flatten());
+        let (accounts, now) = if let Some((first, held)) = believed {
+            self.process.world.lock().seen.count("batches from memory");
+            let accounts = held.iter().map(|held| Some(held.row.clone())).collect();
+            (self.held, self.is_believed) = (held, true);
+            (accounts, first.now)
+        } else {
+            let accounts = self.lock_and_read(&reads.accounts).await?;
+            (accounts, self.process.world.lock().now())
+        };
+        let world = self.process.world.lock();
+        let first = first.unwrap_or_else(|| FirstLook::at(&world, &reads.transfers));
         let stored = |id| {
             let own = self.own.transfers.get(id);
-            own.or_else(|| world.tables.transfers.get(id)).cloned()
+            own.or_else(|| first.taken.get(id)).cloned()
         };
         let transfers = reads.transfers.iter().map(stored).collect();
         let rows = Rows {
             accounts,
             transfers,
         };
-        Ok((rows, world.now().max(self.certain_at)))
+        Ok((rows, now.max(self.certain_at)))
+    }
+
+    async fn lock_and_read(
+        &mut self,
+        keys: &[AccountKey],
+    ) -> Result<Vec<Option<AccountRow>>, Error> {
+        let mut accounts: Vec<Option<AccountRow>> = Vec::with_capacity(keys.len());
+        self.held.clear();
+        for key in keys {
+            if let Some(own) = self.own.accounts.get(key) {
+                accounts.push(Some(own.clone()));
+                continue;
+            }
+            let world = &self.process.world;
+            if !world.lock().tables.accounts.contains_key(key) {
+                accounts.push(None);
+                continue;
+            }
+            let read = |world: &mut World| Ok(world.remembered(key));
+            let held = world
+                .with_lock(Lock::Account(key), Some(self.session), read)
+                .await?;
+            accounts.push(Some(held.row.clone()));
+            self.held.push(held);
+        }
+        Ok(accounts)
+    }
+
+    /// Locks what is believed, and looks whether it is still so.
+    async fn confirm(&self) -> Result<(), Error> {
+        for Remembered { key, version, .. } in self.held.iter().filter(|_| self.is_believed) {
+            let is_so = |world: &mut World| {
+                if world.tables.versions.get(key) == Some(version) {
+                    return Ok(());
+                }
+                world.seen.count("stale memories");
+                Err(Error::Conflict("an account has changed".into()))
+            };
+            let locked =
+                self.process
+                    .world
+                    .with_lock(Lock::Account(key), Some(self.session), is_so);
+            locked.await?;
+        }
+        Ok(())
     }
 
     /// Runs a statement that waits for nobody.
@@ -123,6 +189,7 @@ impl Transaction {
     }
 
     async fn write_all(&mut self, commit: &Commit) -> Result<(), Error> {
+        self.confirm().await?;
         self.execute(|mut view| view.write_accounts(commit))?;
         self.insert_transfers(commit).await?;
         self.execute(|mut view| view.insert_journal(commit))
@@ -131,13 +198,14 @@ impl Transaction {
 
 impl Seam for Transaction {
     async fn load(&mut self, reads: &Reads) -> Result<(Rows, Timestamp), Error> {
+        let process = self.process.clone();
         let effect = async {
             self.statement()?;
-            let read = self.lock_and_read(reads).await;
+            let read = self.read(reads).await;
             self.rest();
             read
         };
-        self.process.call(Point::Load, failed, effect).await
+        process.call(Point::Load, failed, effect).await
     }
 
     async fn write(&mut self, commit: &Commit) -> Result<(), Error> {
@@ -159,9 +227,17 @@ impl Seam for Transaction {
             }
             world.apply(&self);
             world.sessions.close(self.session);
-            Ok(())
+            let written = self.own.accounts.keys().map(|key| world.remembered(key));
+            let written: Vec<Remembered> = written.collect();
+            Ok(written)
         };
-        self.process.call(Point::Commit, failed, effect).await
+        let written = self.process.call(Point::Commit, failed, effect).await?;
+        if self.remembers {
+            let mut accounts = self.held.clone();
+            accounts.extend(written);
+            self.process.remember(accounts);
+        }
+        Ok(())
     }
 }
 
@@ -180,6 +256,14 @@ impl Drop for Transaction {
 }
 
 impl World {
+    fn remembered(&self, key: &AccountKey) -> Remembered {
+        Remembered {
+            key: key.clone(),
+            version: self.tables.versions[key],
+            row: self.tables.accounts[key].clone(),
+        }
+    }
+
     fn apply(&mut self, transaction: &Transaction) {
         let Transaction {
             lease,
@@ -205,7 +289,10 @@ impl World {
         row.published = row.published.max(advance.published);
         row.lease_until = lease_until;
         let tables = &mut self.tables;
-        tables.accounts.extend(own.accounts.clone());
+        for (key, row) in &own.accounts {
+            tables.accounts.insert(key.clone(), row.clone());
+            *tables.versions.entry(key.clone()).or_default() += 1;
+        }
         for (id, transfer) in &own.transfers {
             let before = tables.transfers.insert(*id, transfer.clone());
             assert_eq!(before, None, "a key is taken once");

@@ -44,6 +44,8 @@ pub(crate) struct Tables {
     pub(crate) ledgers: Ledgers,
     pub(crate) partitions: BTreeMap<Partition, PartitionRow>,
     pub(crate) accounts: BTreeMap<AccountKey, AccountRow>,
+    /// Which version of its row an account has; of another one every time that it is written.
+    pub(crate) versions: BTreeMap<AccountKey, u64>,
     pub(crate) transfers: BTreeMap<TransferId, Transfer>,
     /// Indexes of `transfers`: which version of an account was posted on this side.
     pub(crate) debits: BTreeSet<(AccountId, i64)>,

@@ -17,6 +17,7 @@ pub(super) trait Bench {
     type Store: StoreSeam;
     type Log: LogSeam;
 
+    /// As another process has it.
     fn store(&self) -> Self::Store;
     fn log(&self) -> Self::Log;
     /// Appends a record and gives its sequence.
@@ -53,7 +54,7 @@ impl Bench for Double {
     type Log = Log;
 
     fn store(&self) -> Store {
-        Store(self.0.clone())
+        Store(Process::new(self.0.world.clone()))
     }
 
     fn log(&self) -> Log {

@@ -3,6 +3,7 @@
 mod bench;
 pub(crate) mod commits;
 mod log;
+pub(crate) mod memory;
 mod store;
 
 /// The same body twice: among the doubles, on their own clock, and among real servers.

@@ -65,8 +65,16 @@ impl Servers {
         }
     }
 
+    /// With sessions and a memory of its own, as another process has it.
     pub(crate) fn store(&self, lease: Duration) -> Postgres {
-        Postgres::new(self.pool.clone(), lease, Memory::new(1000))
+        Postgres::new(self.sessions(), lease, Memory::new(1000))
+    }
+
+    /// Sessions of another processor.
+    pub(crate) fn sessions(&self) -> PgPool {
+        let options = PgConnectOptions::clone(&self.pool.connect_options());
+        let pool = PgPoolOptions::new().max_connections(12);
+        pool.connect_lazy_with(options)
     }
 
     /// Starts the role; [`Role::stop`] gives its partitions back.

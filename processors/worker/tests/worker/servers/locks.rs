@@ -5,7 +5,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use schemas::{AccountId, partition_of};
 use worker::Config;
 
-use super::bed::{Servers, open, transfer};
+use super::bed::{Role, Servers, open, transfer, until};
 
 const WRITERS: u16 = 4;
 const ACCOUNTS: usize = 2000;
@@ -15,6 +15,16 @@ const SEED: u64 = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn four_writers_on_the_same_accounts_never_deadlock() {
+    written_by(1).await;
+}
+
+/// What each remembers is mostly stale.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nor_do_those_of_two_processes() {
+    written_by(2).await;
+}
+
+async fn written_by(processes: usize) {
     let servers = Servers::start(WRITERS).await;
     let mut accounts: Vec<Vec<String>> = vec![Vec::new(); usize::from(WRITERS)];
     for number in 0..ACCOUNTS {
@@ -45,12 +55,18 @@ async fn four_writers_on_the_same_accounts_never_deadlock() {
         }
     }
 
-    let role = servers.process(Config {
-        batch_commands_max: BATCH,
-        ..Config::default()
-    });
+    let mut roles = Vec::new();
+    for _ in 0..processes {
+        let config = Config {
+            batch_commands_max: BATCH,
+            ..Config::default()
+        };
+        roles.push(Role::start(servers.log.clone(), servers.sessions(), config));
+    }
     servers.applied(&last).await;
-    role.stop().await;
+    for role in roles {
+        role.stop().await;
+    }
 
     assert_eq!(servers.number("SELECT count(*) FROM transfers").await, {
         i64::try_from(usize::from(WRITERS) * RECORDS_EACH * BATCH).unwrap()
@@ -65,6 +81,8 @@ async fn four_writers_on_the_same_accounts_never_deadlock() {
     assert_eq!(servers.number(postings).await, 0);
     // Counted by the sessions as they go.
     servers.pool.close().await;
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluice process' AND datname = current_database()";
+    until(async || servers.number(sessions).await == 0).await;
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(servers.number(deadlocks).await, 0);
 }

@@ -85,6 +85,8 @@ fn everything_happened(seen: &Seen) {
         "records of somebody else's on EVENTS",
         "poisonous commands buried",
         "undecodable commands buried",
+        "batches from memory",
+        "stale memories",
         "keys used on both partitions",
         "batches of several records",
         "limits changed and used in one commit",
