@@ -6,6 +6,17 @@ use serde_json::Value;
 use crate::process::{Role, eventually, run, run_ok};
 use crate::system::System;
 
+/// Of a run that kept everything.
+const PRINTED: [&str; 7] = [
+    "worst second",
+    "records ",
+    "commits ",
+    " statements",
+    "posted: ",
+    "dropped: 0",
+    "lost: 0  doubled: 0",
+];
+
 /// What the bench says of records and commits is what the tables say.
 #[tokio::test]
 async fn the_figures_tell_every_second_and_how_much_was_done_at_a_time() {
@@ -25,15 +36,7 @@ async fn the_figures_tell_every_second_and_how_much_was_done_at_a_time() {
         "--skip-verify",
     ];
     let (figures, said) = short_run(system.path(), &servers).await;
-    for part in [
-        "worst second",
-        "records ",
-        "commits ",
-        " statements",
-        "posted: ",
-        "dropped: 0",
-        "lost: 0  doubled: 0",
-    ] {
+    for part in PRINTED {
         assert!(said.contains(part), "{part}: {said}");
     }
     let seconds = figures["seconds"].as_array().unwrap();
@@ -183,6 +186,28 @@ async fn interrupted_under_load_it_fails_and_writes_no_result() {
         let is_told = said.contains("200/s, run 1 of 3 …");
         assert_eq!(is_told, command[0] == "sweep", "{said}");
         assert!(!result.exists(), "{command:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn interrupted_before_the_load_it_fails_as_well() {
+    let system = System::bare().await;
+    let (nats, monitor) = (system.nats.url(), system.nats.monitor_url());
+    for (name, accounts, during) in [
+        ("opening", "1000000", "opening 1000000 accounts"),
+        ("preload", "50", "putting 10000000 transfers through first"),
+    ] {
+        let mut args = vec!["bench", "--accounts", accounts, "--preload", "10000000"];
+        args.extend(["--nats", &nats, "--nats-monitor", &monitor]);
+        args.extend(["--database", &system.database_url]);
+        let mut bench = Role::spawn(system.path(), name, &args, &[]);
+        eventually(during, async || bench.log().contains(during).then_some(())).await;
+        bench.signal(Signal::SIGINT);
+        let status = eventually("the bench ends", async || bench.ended()).await;
+        let said = bench.log();
+        assert!(!status.success(), "{said}");
+        assert!(said.ends_with("error: interrupted\n"), "{said}");
+        assert!(!said.contains("sending for"), "{said}");
     }
 }
 
