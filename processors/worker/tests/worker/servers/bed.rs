@@ -67,7 +67,7 @@ impl Servers {
 
     /// With sessions and a memory of its own, as another process has it.
     pub(crate) fn store(&self, lease: Duration) -> Postgres {
-        Postgres::new(self.sessions(), lease, Memory::new(1000))
+        Postgres::new(self.sessions(), lease, Memory::new(1 << 20))
     }
 
     /// Sessions of another processor.

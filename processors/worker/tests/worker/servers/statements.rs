@@ -68,7 +68,7 @@ const USUAL: [&str; 3] = [
 async fn a_usual_commit_takes_three_round_trips() {
     let servers = Servers::start(1).await;
     let wire = Wire::start(&servers, 2).await;
-    let store = Postgres::new(wire.pool.clone(), LEASE, Memory::new(1000));
+    let store = Postgres::new(wire.pool.clone(), LEASE, Memory::new(1 << 20));
     let lease = take(&store).await;
     commit(&store, lease, 1, OPEN).await;
     commit_transfers(&store, lease, 2).await;
@@ -111,7 +111,7 @@ async fn a_usual_commit_takes_three_round_trips() {
 async fn what_is_remembered_is_not_read_again() {
     let servers = Servers::start(1).await;
     let wire = Wire::start(&servers, 1).await;
-    let memory = Memory::new(1000);
+    let memory = Memory::new(1 << 20);
     let store = Postgres::new(wire.pool.clone(), LEASE, memory);
     let lease = take(&store).await;
     commit(&store, lease, 1, OPEN).await;
@@ -156,7 +156,7 @@ fn are(asked: &[String], begin: &[&str]) -> bool {
 async fn a_transaction_dropped_at_any_await_leaves_its_session_outside() {
     let servers = Servers::start(1).await;
     let wire = Wire::start(&servers, 1).await;
-    let store = Postgres::new(wire.pool.clone(), LEASE, Memory::new(1000));
+    let store = Postgres::new(wire.pool.clone(), LEASE, Memory::new(1 << 20));
     let lease = take(&store).await;
     commit(&store, lease, 1, OPEN).await;
     let mut applied = 1;
@@ -220,7 +220,7 @@ async fn polled(future: impl Future<Output = ()>, polls: u32) -> bool {
 async fn a_fenced_transaction_leaves_its_session_usable() {
     let servers = Servers::start(1).await;
     let wire = Wire::start(&servers, 1).await;
-    let store = Postgres::new(wire.pool.clone(), LEASE, Memory::new(1000));
+    let store = Postgres::new(wire.pool.clone(), LEASE, Memory::new(1 << 20));
     let lease = take(&store).await;
     let old = Lease {
         epoch: lease.epoch - 1,
