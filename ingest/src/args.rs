@@ -25,7 +25,8 @@ pub struct Args {
     /// Records on their way to the log at a time.
     #[arg(long, value_name = "N", env = "SLUICE_RECORDS_IN_FLIGHT")]
     pub records_in_flight: Option<NonZeroUsize>,
-    /// Longest time between the starts of two records while commands come: fewer are fuller; 0 starts each at once.
+    /// Longest time between the starts of two records of a partition while commands come, 10 unless given: it is less
+    /// where the log is quick; 0 starts each at once.
     #[arg(long, value_name = "MILLISECONDS", env = "SLUICE_RECORD_INTERVAL")]
     pub record_interval: Option<u16>,
 }

@@ -55,7 +55,7 @@ pub struct Limits {
     pub record_commands_max: usize,
     /// Records on their way to the log at a time: it writes them one after another, so more only make emptier records.
     pub records_in_flight_max: usize,
-    /// Longest time between the starts of two records while commands come: fewer are fuller.
+    /// Longest time between the starts of two records of a partition while commands come: fewer are fuller.
     pub record_interval_max: Duration,
     /// Recent transfers whose repeats are recognised without the log.
     pub replays_max: usize,
@@ -90,7 +90,7 @@ impl Default for Limits {
             queue_commands_max: 20_000,
             record_commands_max: 2_000,
             records_in_flight_max: 1,
-            record_interval_max: Duration::from_millis(5),
+            record_interval_max: Duration::from_millis(10),
             replays_max: 200_000,
             wait_max: Duration::from_secs(30),
             account_wait: Duration::from_secs(10),

@@ -128,6 +128,7 @@ impl Appender {
                     waiting: Arc::clone(waiting),
                     lives: Arc::clone(lives),
                     starts: Arc::clone(&starts),
+                    pace: starts::pace(limits),
                     record_ids: Arc::clone(&record_ids),
                     record_commands_max: limits.record_commands_max,
                     metrics: crate::metrics::Records::register(Partition(number)),

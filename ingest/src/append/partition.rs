@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use schemas::{LinePosition, Partition, Position};
-use streams::{AppendError, CommandRecord, Log, RecordIds, ReplyTo};
+use streams::{AppendError, CommandRecord, Log, Pace, RecordIds, ReplyTo};
 use tokio::sync::{mpsc, oneshot};
 
 use super::starts::{Start, Starts};
@@ -30,6 +30,7 @@ pub(super) struct PartitionTask {
     pub(super) waiting: Arc<Waiting>,
     pub(super) lives: Arc<Lives>,
     pub(super) starts: Arc<Starts>,
+    pub(super) pace: Pace,
     pub(super) record_ids: Arc<RecordIds>,
     pub(super) record_commands_max: usize,
     pub(super) metrics: Records,
@@ -57,7 +58,9 @@ impl PartitionTask {
                 },
             };
             let starts = Arc::clone(&self.starts);
-            let start = self.while_connected(starts.next()).await;
+            let due = self.pace.next();
+            let start = self.while_connected(starts.next(due)).await;
+            self.pace.start(start.at);
             let (filling, rest) = self.fill(first);
             carried = rest;
             self.metrics.queued(self.queue.len());
@@ -106,7 +109,7 @@ impl PartitionTask {
         match self.while_connected(log.append(&record)).await {
             Ok(sequence) => {
                 self.metrics.acknowledged(count, started.elapsed());
-                start.acknowledged();
+                self.pace.took(start.at.elapsed());
                 self.while_connected(lives.acknowledged(&log, sequence))
                     .await;
                 self.acknowledge(filling.logged, sequence);

@@ -1,8 +1,8 @@
 //! When a record starts.
 //!
-//! Invariant: a record starts at once when the log was idle, and when everybody waits already who could add to it;
-//! otherwise at a pace, as a record costs about the same however few commands it holds. No command waits longer for its
-//! record than the records before it and one interval.
+//! Invariant: a record starts at once when its partition was idle, and when everybody waits already who could add to it;
+//! otherwise at the pace of its partition, as a record costs about the same however few commands it holds. No command
+//! waits longer for its record than one interval and the records in flight.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use crate::config::Limits;
 
-/// A record starts at most once in so many times the time that one takes to be acknowledged.
-const PACE_MULTIPLE: u32 = 6;
+/// A partition's records start at most once in so many times the time that one takes to be acknowledged.
+const PACE_MULTIPLE: u32 = 12;
 /// How long it is remembered how many commands were served at a time; at most twice that.
 const WINDOW: Duration = Duration::from_millis(100);
 
@@ -22,7 +22,6 @@ const WINDOW: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Starts {
     in_flight: Semaphore,
-    pace: Mutex<Pace>,
     serving: Mutex<Serving>,
     complete: Notify,
 }
@@ -31,8 +30,7 @@ pub(super) struct Starts {
 #[derive(Debug)]
 pub(super) struct Start<'a> {
     _permit: SemaphorePermit<'a>,
-    pace: &'a Mutex<Pace>,
-    at: Instant,
+    pub(super) at: Instant,
 }
 
 /// Counts a command from its arrival until its client has the answer, or left.
@@ -49,28 +47,27 @@ struct Serving {
     window_ends: Instant,
 }
 
+/// The pace of one partition's records.
+pub(super) fn pace(limits: &Limits) -> Pace {
+    Pace::new(PACE_MULTIPLE, limits.record_interval_max)
+}
+
 impl Starts {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             in_flight: Semaphore::new(limits.records_in_flight_max),
-            pace: Mutex::new(Pace::new(PACE_MULTIPLE, limits.record_interval_max)),
             serving: Mutex::new(Serving::new(Instant::now())),
             complete: Notify::new(),
         }
     }
 
-    /// Waits until a record may start.
-    pub(super) async fn next(&self) -> Start<'_> {
-        let permit = self.in_flight.acquire().await;
-        let permit = permit.expect("nobody closes the semaphore");
-        let due = lock(&self.pace).next();
+    /// Waits until a record may start that is due at this time.
+    pub(super) async fn next(&self, due: Instant) -> Start<'_> {
         self.due_or_complete(due).await;
-        let at = Instant::now();
-        lock(&self.pace).start(at);
+        let permit = self.in_flight.acquire().await;
         Start {
-            _permit: permit,
-            pace: &self.pace,
-            at,
+            _permit: permit.expect("nobody closes the semaphore"),
+            at: Instant::now(),
         }
     }
 
@@ -95,13 +92,6 @@ impl Starts {
             self.complete.notify_waiters();
         }
         BeingServed(Arc::clone(self))
-    }
-}
-
-impl Start<'_> {
-    /// The log has acknowledged the record.
-    pub(super) fn acknowledged(self) {
-        lock(self.pace).took(self.at.elapsed());
     }
 }
 
@@ -156,33 +146,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    const INTERVAL: Duration = Duration::from_millis(5);
+
     fn starts() -> Arc<Starts> {
-        Arc::new(Starts::new(&Limits {
-            record_interval_max: Duration::from_millis(5),
-            ..Limits::default()
-        }))
+        Arc::new(Starts::new(&Limits::default()))
     }
 
-    /// A record that took so long that the next one is due after the longest interval.
-    async fn slow_record(starts: &Arc<Starts>) {
-        for _ in 0..50 {
-            let start = starts.next().await;
-            tokio::time::advance(Duration::from_millis(50)).await;
-            start.acknowledged();
-        }
-        starts.next().await;
-    }
-
+    /// How long a record waits that is due after the interval.
     async fn waits(starts: &Arc<Starts>) -> Duration {
         let asked = Instant::now();
-        starts.next().await;
+        starts.next(asked + INTERVAL).await;
         asked.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_lone_request_starts_its_record_at_once() {
         let starts = starts();
-        slow_record(&starts).await;
         let _lone = starts.serve();
         assert_eq!(waits(&starts).await, Duration::ZERO);
     }
@@ -190,17 +169,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn while_others_may_still_come_a_record_keeps_the_pace() {
         let starts = starts();
-        slow_record(&starts).await;
         drop((starts.serve(), starts.serve()));
         let _first = starts.serve();
-        let waited = waits(&starts).await;
-        assert!(waited >= Duration::from_millis(5), "{waited:?}");
+        assert_eq!(waits(&starts).await, INTERVAL);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_last_who_could_come_starts_the_record() {
         let starts = starts();
-        slow_record(&starts).await;
         drop((starts.serve(), starts.serve()));
         let _first = starts.serve();
         let waiting = tokio::spawn({
@@ -217,16 +193,19 @@ mod tests {
         let starts = starts();
         drop((starts.serve(), starts.serve()));
         let _first = starts.serve();
-        slow_record(&starts).await;
-        slow_record(&starts).await;
+        assert_eq!(waits(&starts).await, INTERVAL);
+        tokio::time::advance(2 * WINDOW).await;
         assert_eq!(waits(&starts).await, Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_a_pause_a_record_starts_at_once() {
+    async fn partitions_do_not_wait_for_the_pace_of_one_another() {
         let starts = starts();
-        slow_record(&starts).await;
-        tokio::time::advance(Duration::from_millis(5)).await;
-        assert_eq!(waits(&starts).await, Duration::ZERO);
+        drop((starts.serve(), starts.serve()));
+        let _first = starts.serve();
+        let asked = Instant::now();
+        let partitions = (0..32).map(|_| waits(&starts));
+        futures::future::join_all(partitions).await;
+        assert_eq!(asked.elapsed(), INTERVAL);
     }
 }

@@ -15,7 +15,6 @@ use super::{
 use crate::RowPlace;
 use crate::columns::{line_number, partition_number};
 
-#[expect(clippy::too_many_lines, reason = "a line for each column")]
 pub(super) async fn write(
     connection: &mut PgConnection,
     entry: Entry<'_>,
@@ -90,7 +89,6 @@ fn appended(written: &PgRow, transfers: usize, accounts: usize) -> Result<Append
     let places: Vec<RowPlace> = written.try_get("places").map_err(failed(DOING))?;
     expect_rows(places.len() as u64, accounts, "accounts")?;
     Ok(Appended {
-        statements: 1,
         places,
         writer: written.try_get("writer").map_err(failed(DOING))?,
         statements: 1,

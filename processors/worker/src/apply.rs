@@ -18,7 +18,7 @@ use crate::publish::position;
 use crate::seam::{Advance, Log, Looking, Store, Transaction};
 use crate::turns::Turn;
 use crate::work::Work;
-use crate::{Error, metrics};
+use crate::{Error, metrics, times};
 
 /// What became of a try.
 enum Try {
@@ -110,7 +110,7 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         if let Some(failpoint) = &self.processor.config.failpoint {
             failpoint.pass().await;
         }
-        transaction.commit().await?;
+        within("committing a batch", transaction.commit()).await?;
         Ok(commit)
     }
 
@@ -199,7 +199,7 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         span: (Position, Position),
         (reads, batch, slots): (&Reads, &Batch, &[Slot]),
     ) -> Result<Commit, Error> {
-        let (rows, now) = transaction.load(reads).await?;
+        let (rows, now) = within("loading a batch", transaction.load(reads)).await?;
         let decision = decide(reads, rows, batch, now)?;
         let commit = build(
             self.lease,
@@ -209,7 +209,7 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
             decision,
             now,
         );
-        transaction.write(&commit).await?;
+        within("writing a batch", transaction.write(&commit)).await?;
         Ok(commit)
     }
 
@@ -241,6 +241,15 @@ impl<S: Store, L: Log> Trials for TrialsOf<'_, '_, S, L> {
         }
         self.applier.try_out(self.work, trial).await
     }
+}
+
+/// A session that answers nothing must not keep the turn of its process.
+async fn within<T>(
+    doing: &'static str,
+    step: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let done = tokio::time::timeout(times::STEP_MAX, step).await;
+    done.unwrap_or_else(|late| Err(Error::unavailable(doing, late)))
 }
 
 /// The pure core may panic only on a bug; then one command pays, not the partition.

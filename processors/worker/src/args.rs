@@ -17,8 +17,8 @@ pub struct Args {
     /// Transactions of this process at a time, beside full ones: fewer are fuller.
     #[arg(long, value_name = "N", env = "SLUICE_COMMITS_IN_FLIGHT")]
     pub commits_in_flight: Option<NonZeroUsize>,
-    /// Longest time between the starts of two transactions that are not full and that nobody waits for; 0 starts each
-    /// at once.
+    /// Longest time between the starts of two transactions that are not full and that nobody waits for, 3 unless given:
+    /// it is less where Postgres is quick; 0 starts each at once.
     #[arg(long, value_name = "MILLISECONDS", env = "SLUICE_COMMIT_INTERVAL")]
     pub commit_interval: Option<u16>,
     /// For fault tests: while this file exists, one batch stands still inside its open transaction.

@@ -37,7 +37,7 @@ pub struct Config {
     /// Most commits of a partition that are not on EVENTS yet.
     pub unpublished_commits_max: usize,
     /// Most accounts that the process remembers, so that they need not be read again.
-    pub accounts_remembered_max: usize,
+    pub accounts_remembered_bytes_max: usize,
     /// How long a partition stays ours after the last sign of life.
     pub lease: Duration,
     /// How often a lease without traffic is renewed.
@@ -66,7 +66,7 @@ impl Default for Config {
             commits_in_flight: COMMITS_IN_FLIGHT_MAX,
             commit_interval_max: COMMIT_INTERVAL_MAX,
             unpublished_commits_max: 8,
-            accounts_remembered_max: 200_000,
+            accounts_remembered_bytes_max: 64 << 20,
             lease: times::LEASE,
             renewal: times::RENEWAL,
             assignment: Duration::from_secs(1),

@@ -12,8 +12,8 @@ mod session;
 use std::time::Duration;
 
 use schemas::TransferId;
-use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, PgPool};
 use uuid::Uuid;
 
 use crate::{Error, times};
@@ -35,6 +35,8 @@ pub fn session_options(options: PgConnectOptions) -> PgConnectOptions {
         ("lock_timeout", limit(times::LOCK_MAX)),
         ("statement_timeout", limit(times::STATEMENT_MAX)),
     ];
+    // A slow first statement would be logged with the ids of thousands of transfers.
+    let options = options.disable_statement_logging();
     let options = options.application_name("sluice process").options(limits);
     options.options([
         ("plan_cache_mode", "force_generic_plan"),

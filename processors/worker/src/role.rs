@@ -38,7 +38,7 @@ pub async fn run(
     if ready.send(()).is_err() {
         tracing::debug!("nobody waits for the processor to be ready");
     }
-    let memory = Memory::new(config.accounts_remembered_max);
+    let memory = Memory::new(config.accounts_remembered_bytes_max);
     let store = Postgres::new(connections.database, config.lease, memory);
     let owner = owner();
     tracing::info!(owner, "processing");

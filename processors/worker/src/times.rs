@@ -15,6 +15,10 @@ pub const LOCK_MAX: Duration = Duration::from_secs(2);
 pub const IDLE_MAX: Duration = Duration::from_secs(2);
 /// Longest time that a statement takes.
 pub const STATEMENT_MAX: Duration = Duration::from_secs(4);
+/// Longest time that a step of a transaction takes, whatever becomes of the server: Postgres gives up itself before.
+pub const STEP_MAX: Duration = Duration::from_secs(5);
+/// How long a session is kept between transactions; then the pool looks at it again.
+pub const SESSION_KEPT_MAX: Duration = Duration::from_mins(5);
 /// How long a takeover waits for a row that somebody else has locked before it ends that session.
 pub const BLOCKED_MAX: Duration = Duration::from_secs(1);
 /// Longest pause after a failure.
@@ -36,6 +40,10 @@ const _: () = {
     assert!(
         LOCK_MAX.as_millis() < STATEMENT_MAX.as_millis(),
         "a statement that waits for a lock says so before it is ended"
+    );
+    assert!(
+        STATEMENT_MAX.as_millis() < STEP_MAX.as_millis(),
+        "Postgres ends a statement before we give up its session"
     );
     assert!(
         within(IDLE_MAX, BLOCKED_MAX, LEASE),

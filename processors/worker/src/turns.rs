@@ -46,18 +46,20 @@ impl Turns {
         Ok(self.start(permit, Instant::now()))
     }
 
-    /// For a batch that nobody waits for. Whoever keeps the pace holds no turn meanwhile.
+    /// For a batch that nobody waits for. Whoever keeps the pace holds no turn meanwhile, and gives way once: those that
+    /// somebody waits for may be without end.
     pub(crate) async fn next_in_pace(&self) -> Result<Turn, Error> {
-        loop {
-            let due = lock(&self.pace).next();
-            tokio::time::sleep_until(due).await;
-            let permit = self.permit().await?;
-            let now = Instant::now();
-            // Another one may have started meanwhile.
-            if lock(&self.pace).next() <= now {
-                return Ok(self.start(permit, now));
-            }
+        let due = lock(&self.pace).next();
+        tokio::time::sleep_until(due).await;
+        let permit = self.permit().await?;
+        let now = Instant::now();
+        let due = lock(&self.pace).next();
+        if due <= now {
+            return Ok(self.start(permit, now));
         }
+        drop(permit);
+        tokio::time::sleep_until(due).await;
+        self.next().await
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
@@ -127,6 +129,24 @@ mod tests {
             ended[0] >= INTERVAL && ended[1] >= ended[0] + INTERVAL,
             "{ended:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_somebody_waits_for_keep_nobody_for_ever() {
+        let turns = turns().await;
+        let asked = Instant::now();
+        let mut patient = std::pin::pin!(turns.next_in_pace());
+        loop {
+            tokio::select! {
+                biased;
+                turn = &mut patient => break drop(turn.unwrap()),
+                turn = turns.next() => {
+                    tokio::time::sleep(INTERVAL / 3).await;
+                    drop(turn.unwrap());
+                }
+            }
+            assert!(asked.elapsed() < 4 * INTERVAL, "{:?}", asked.elapsed());
+        }
     }
 
     #[tokio::test(start_paused = true)]

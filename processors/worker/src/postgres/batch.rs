@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use super::accounts::posting;
 use super::classify;
-use super::memory::{Held, Memory, Place, ServerStart};
+use super::memory::{Held, Memory, ServerStart};
 use super::session::OpenTransaction;
 use crate::accounts::account_writes;
 use crate::commit::Commit;
@@ -39,8 +39,6 @@ pub struct Batch {
 pub(super) struct Remembering {
     pub(super) memory: Memory,
     pub(super) server: ServerStart,
-    /// Others that use the same accounts wait until it is dropped.
-    pub(super) _place: Place,
 }
 
 /// How the accounts of a batch are held.

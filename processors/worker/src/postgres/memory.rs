@@ -5,7 +5,6 @@
 //! have committed: nothing of a transaction that failed, or that nobody knows the end of, is ever here.
 
 mod confidence;
-mod queue;
 
 use std::collections::HashMap;
 use std::mem;
@@ -15,8 +14,6 @@ use journal::{RowPlace, Writer};
 use ledger::{AccountKey, AccountRow};
 
 use confidence::Confidence;
-pub(super) use queue::Place;
-use queue::Queue;
 
 /// Which start of which server: another may have other rows under the same numbers.
 pub(super) type ServerStart = i64;
@@ -34,41 +31,40 @@ pub(super) struct Held {
 #[derive(Debug, Clone)]
 pub struct Memory {
     accounts: Arc<Mutex<Accounts>>,
-    batches: Queue,
 }
 
-/// What is used goes to the young; when those are half of what may be here they become the old, and the old that nobody
-/// used meanwhile are forgotten.
+/// What is used goes to the young; when those take half of the bytes that may be here they become the old, and the old that
+/// nobody used meanwhile are forgotten.
 #[derive(Debug)]
 struct Accounts {
     server: Option<ServerStart>,
     young: Rows,
     old: Rows,
-    rows_max: usize,
+    /// Of the young.
+    bytes: usize,
+    bytes_max: usize,
     confidence: Confidence,
 }
+
+/// An account without metadata.
+const ACCOUNT_BYTES: usize = 512;
 
 type Rows = HashMap<AccountKey, (RowPlace, Writer, AccountRow)>;
 
 impl Memory {
-    pub fn new(accounts_max: usize) -> Self {
+    /// About so many bytes of accounts.
+    pub fn new(bytes_max: usize) -> Self {
         let accounts = Accounts {
             server: None,
             young: HashMap::new(),
             old: HashMap::new(),
-            rows_max: accounts_max,
+            bytes: 0,
+            bytes_max,
             confidence: Confidence::default(),
         };
         Self {
             accounts: Arc::new(Mutex::new(accounts)),
-            batches: Queue::default(),
         }
-    }
-
-    /// Waits for the batches of this process that use one of these accounts. They would wait for one another's locks
-    /// anyway, and then not know what they wait for.
-    pub(super) async fn queue(&self, keys: &[AccountKey]) -> Place {
-        self.batches.next(keys).await
     }
 
     /// All of these accounts, in their order, if each is here and what is here is worth believing. None of them is here
@@ -111,12 +107,16 @@ impl Accounts {
         if self.server != Some(server) {
             self.young.clear();
             self.old.clear();
+            self.bytes = 0;
             self.server = Some(server);
         }
     }
 
     fn take(&mut self, key: &AccountKey) -> Option<Held> {
         let young = self.young.remove_entry(key);
+        if let Some((_, (_, _, row))) = &young {
+            self.bytes -= bytes_of(row);
+        }
         let (key, (place, writer, row)) = young.or_else(|| self.old.remove_entry(key))?;
         Some(Held {
             key,
@@ -129,22 +129,33 @@ impl Accounts {
     /// Gives what is forgotten for it.
     fn put(&mut self, server: ServerStart, left: impl Iterator<Item = Held>) -> Rows {
         if self.server == Some(server) {
-            self.young.extend(left.map(|held| {
-                let Held {
-                    key,
-                    place,
-                    writer,
-                    row,
-                } = held;
-                (key, (place, writer, row))
-            }));
+            for Held {
+                key,
+                place,
+                writer,
+                row,
+            } in left
+            {
+                self.bytes += bytes_of(&row);
+                if let Some((_, _, before)) = self.young.insert(key, (place, writer, row)) {
+                    self.bytes -= bytes_of(&before);
+                }
+            }
         }
-        if self.young.len() <= self.rows_max / 2 {
+        if self.bytes <= self.bytes_max / 2 {
             return Rows::new();
         }
+        self.bytes = 0;
         let young = mem::take(&mut self.young);
         mem::replace(&mut self.old, young)
     }
+}
+
+/// What an account takes here, about: all of it but its metadata was measured together, with the table around it.
+fn bytes_of(row: &AccountRow) -> usize {
+    let metadata = [&row.account.metadata, &row.opening.metadata];
+    let metadata = metadata.map(|text| text.as_ref().map_or(0, |text| text.as_str().len()));
+    ACCOUNT_BYTES + metadata.iter().sum::<usize>()
 }
 
 #[cfg(test)]
@@ -207,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_batch_has_all_of_its_accounts_from_memory_or_none() {
-        let memory = Memory::new(10);
+        let memory = Memory::new(10 * ACCOUNT_BYTES);
         assert_eq!(versions(memory.take(SERVER, &[])), Some(vec![]));
         put(&memory, &[("a", 1), ("b", 2), ("a", 3)]);
         let both = [key("a"), key("b")];
@@ -228,7 +239,7 @@ mod tests {
 
     #[test]
     fn what_was_not_used_for_longest_is_forgotten() {
-        let memory = Memory::new(10);
+        let memory = Memory::new(10 * ACCOUNT_BYTES);
         put(&memory, &[("rare", 0)]);
         for round in 0..40 {
             put(&memory, &[("often", round), (&format!("once-{round}"), 0)]);
@@ -243,7 +254,7 @@ mod tests {
 
     #[test]
     fn another_server_or_another_start_of_it_has_other_rows() {
-        let memory = Memory::new(10);
+        let memory = Memory::new(10 * ACCOUNT_BYTES);
         assert_eq!(versions(memory.take(SERVER, &[])), Some(vec![]));
         put(&memory, &[("a", 1)]);
         assert_eq!(versions(memory.take(SERVER + 1, &[key("a")])), None);
@@ -255,7 +266,7 @@ mod tests {
 
     #[test]
     fn after_a_belief_in_vain_the_next_batches_read_everything() {
-        let memory = Memory::new(10);
+        let memory = Memory::new(10 * ACCOUNT_BYTES);
         drop(memory.take(SERVER, &[]));
         memory.refuted();
         for believed in [None, None, Some(vec![1])] {

@@ -181,13 +181,9 @@ impl Store for Postgres {
             i64::try_from(self.lease.as_millis()).expect("a lease is seconds long"),
         ];
         let fence = First::execute(MOVE_POSITION, &numbers);
-        let (first, place) = match looking {
-            Looking::Once(reads) => {
-                let place = self.memory.queue(&reads.accounts).await;
-                let keys = uuids(&reads.transfers);
-                (fence.then_execute(FIND_KEYS, &keys), Some(place))
-            }
-            Looking::Carefully => (fence, None),
+        let first = match looking {
+            Looking::Once(reads) => fence.then_execute(FIND_KEYS, &uuids(&reads.transfers)),
+            Looking::Carefully => fence,
         };
         let (transaction, answers) = OpenTransaction::begin(&self.sessions, first)
             .await
@@ -197,12 +193,11 @@ impl Store for Postgres {
         let moved = moved.first().ok_or(Error::Fenced)?;
         let mut remembering = None;
         let mut first = None;
-        if let (Some(place), Some(keys)) = (place, answers.next()) {
+        if let Some(keys) = answers.next() {
             first = Some(FirstLook::read(&keys).map_err(failed)?);
             remembering = Some(Remembering {
                 memory: self.memory.clone(),
                 server: moved.try_get(1).map_err(failed)?,
-                _place: place,
             });
         }
         let certain_at = Timestamp::from_nanoseconds(moved.try_get(0).map_err(failed)?);

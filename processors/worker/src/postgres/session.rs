@@ -13,6 +13,7 @@ use futures::TryStreamExt as _;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Either, PgConnection, PgPool, Postgres as Database};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::times;
@@ -74,6 +75,7 @@ impl First {
 struct Session {
     connection: PoolConnection<Database>,
     is_prepared: bool,
+    taken_at: Instant,
 }
 
 impl Sessions {
@@ -92,6 +94,7 @@ impl Sessions {
             None => Ok(Session {
                 connection: self.pool.acquire().await?,
                 is_prepared: false,
+                taken_at: Instant::now(),
             }),
         }
     }
@@ -99,7 +102,7 @@ impl Sessions {
     /// For a session that is outside of any transaction.
     fn keep(&self, session: Session) {
         let mut kept = self.kept();
-        if kept.len() < KEPT_MAX {
+        if kept.len() < KEPT_MAX && session.taken_at.elapsed() < times::SESSION_KEPT_MAX {
             kept.push(session);
         } else {
             tokio::spawn(self.clone().give_back(session, ""));
