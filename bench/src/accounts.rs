@@ -2,9 +2,6 @@
 //!
 //! Invariant: nothing is measured before every account is open and can pay.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -26,11 +23,7 @@ pub(super) const BATCH_CONNECTIONS: u16 = 8;
 const OPENING_CONNECTIONS: u16 = 64;
 
 /// Opens `world` and the accounts, and gives each its money.
-pub(super) async fn prepare(
-    system: &System,
-    accounts: &Accounts,
-    stop: &Arc<AtomicBool>,
-) -> anyhow::Result<()> {
+pub(super) async fn prepare(system: &System, accounts: &Accounts) -> anyhow::Result<()> {
     eprintln!("opening {} accounts", accounts.count);
     let mut client = Client::new(
         &format!("http://{}", system.target.authority),
@@ -44,19 +37,11 @@ pub(super) async fn prepare(
     match &system.log {
         Some(log) if system.is_ours => {
             append_openings(log, accounts.count).await?;
-            landed::wait(log, stop).await?;
+            landed::wait(log).await?;
         }
         _ => {
             let pace = Pace::Count(accounts.count.into());
-            let opened = run(
-                system,
-                accounts,
-                Kind::Opening,
-                pace,
-                OPENING_CONNECTIONS,
-                stop,
-            )
-            .await?;
+            let opened = run(system, accounts, Kind::Opening, pace, OPENING_CONNECTIONS).await?;
             // An account that is there from an earlier run is as good.
             expect_all(&opened, &["account_exists"])?;
         }
@@ -69,12 +54,11 @@ pub(super) async fn prepare(
         funding,
         Pace::Count(batches),
         BATCH_CONNECTIONS,
-        stop,
     )
     .await?;
     expect_all(&funded, &[])?;
     if let Some(log) = &system.log {
-        landed::wait(log, stop).await?;
+        landed::wait(log).await?;
     }
     Ok(())
 }
@@ -85,7 +69,6 @@ async fn run(
     kind: Kind,
     pace: Pace,
     connections: u16,
-    stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<Sent> {
     let plan = Plan {
         target: system.target.clone(),
@@ -95,7 +78,7 @@ async fn run(
         first: 0,
         requests: Requests::new(&system.target, kind, accounts.clone(), system.seed, 0),
     };
-    send(plan, Arc::clone(stop)).await
+    send(plan).await
 }
 
 fn expect_all(sent: &Sent, allowed: &[&str]) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 
+use crate::step::APPLIED_P95_MAX;
 use system::{AllRoles, Servers, StackArgs};
 
 #[derive(Debug, Args)]
@@ -29,7 +30,7 @@ impl BenchArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// Raises the rate until p95 to applied passes 60 ms or the backlog grows.
+    #[command(about = format!("Raises the rate until p95 to applied passes {APPLIED_P95_MAX} ms or the backlog grows"))]
     Sweep(SweepArgs),
     /// Sluice, then the same work as one synchronous SQL transaction per transfer, on the same servers.
     Baseline(BaselineArgs),

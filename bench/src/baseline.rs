@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
@@ -20,7 +18,7 @@ use super::measured::System;
 use super::request::Target;
 use super::role::Role;
 use super::usage::{Tree, Watch};
-use super::{Report, prepare, print, prove, settings, stop_on_signal, stop_system, write_json};
+use super::{Report, on_system, outputs, prepare, print, prove, settings};
 use crate::args::BaselineArgs;
 use crate::client::authority;
 
@@ -57,26 +55,23 @@ pub(super) async fn run(args: &BaselineArgs) -> anyhow::Result<ExitCode> {
     if args.load.batch.is_some() {
         bail!("the baseline knows only single transfers: leave out --batch");
     }
-    let stop = stop_on_signal()?;
-    let mut system = System::start(&args.system, &args.load).await?;
-    let compared = compare(&mut system, args, &stop).await;
-    stop_system(system, compared).await
+    outputs::check([&args.json])?;
+    on_system(&args.system, &args.load, async |system| {
+        compare(system, args).await
+    })
+    .await
 }
 
-async fn compare(
-    system: &mut System,
-    args: &BaselineArgs,
-    stop: &Arc<AtomicBool>,
-) -> anyhow::Result<bool> {
-    let work = prepare(system, &args.system, &args.load, stop).await?;
+async fn compare(system: &mut System, args: &BaselineArgs) -> anyhow::Result<bool> {
+    let work = prepare(system, &args.system, &args.load).await?;
     let pace = measure::pace(args.rate, args.duration);
     eprintln!("sending to Sluice for {} s", args.duration);
-    let figures = measure::measure(system, &work, pace, stop).await?;
+    let figures = measure::measure(system, &work, pace).await?;
     let machine = Machine::look(system.log.as_ref(), system.database.as_ref()).await;
     print::print(&figures, &machine);
     let clean = prove(system, &args.load).await?;
     system.stop_roles().await?;
-    let baseline = measure_baseline(system, args, &work, pace, &figures, stop).await?;
+    let baseline = measure_baseline(system, args, &work, pace, &figures).await?;
     let ratio = figures
         .applied_per_second
         .filter(|_| baseline.applied_per_second > 0.0)
@@ -93,7 +88,7 @@ async fn compare(
             baseline: &baseline,
             ratio,
         };
-        write_json(path, &compared)?;
+        outputs::write([(path.as_path(), outputs::json(&compared))])?;
     }
     Ok(clean != Some(false) && figures.is_kept())
 }
@@ -104,7 +99,6 @@ async fn measure_baseline(
     work: &Work,
     pace: Pace,
     figures: &Figures,
-    stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<Baseline> {
     eprintln!("sending to the baseline for {} s", args.duration);
     let (server, target) = start_server(system, args).await?;
@@ -115,7 +109,7 @@ async fn measure_baseline(
     };
     let plan = measure::plan(&target, system.seed, 0, work, pace);
     let mut watch = Watch::default();
-    let sent = measure::send_watched(plan, pids, &mut watch, stop).await?;
+    let sent = measure::send_watched(plan, pids, &mut watch).await?;
     server.stop().await?;
     Ok(baseline_of(&sent, &watch, args, pace, figures))
 }

@@ -5,7 +5,7 @@
 use std::io::IsTerminal as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -26,8 +26,8 @@ const SHOW_EVERY: Duration = Duration::from_millis(500);
 const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 const ALARM: Token = Token(usize::MAX);
 
-/// Sends everything from a thread of its own; `stop` ends it early. Shows on a terminal how far it is.
-pub(super) async fn send(plan: Plan, stop: Arc<AtomicBool>) -> anyhow::Result<Sent> {
+/// Sends everything from a thread of its own, which ends early when this is dropped. Shows on a terminal how far it is.
+pub(super) async fn send(plan: Plan) -> anyhow::Result<Sent> {
     let started = Instant::now();
     let total = match plan.pace {
         Pace::Open(_, duration) | Pace::Closed(duration) => duration.as_secs(),
@@ -44,7 +44,8 @@ pub(super) async fn send(plan: Plan, stop: Arc<AtomicBool>) -> anyhow::Result<Se
     std::thread::Builder::new()
         .name("generator".to_owned())
         .spawn(move || {
-            let sent = Generator::new(plan, count).and_then(|generator| generator.run(&stop));
+            let generator = Generator::new(plan, count);
+            let sent = generator.and_then(|generator| generator.run(|| done.is_closed()));
             // Nobody listens any more when the bench was interrupted.
             done.send(sent).ok();
         })
@@ -124,7 +125,7 @@ impl Generator {
         })
     }
 
-    fn run(mut self, stop: &AtomicBool) -> anyhow::Result<Sent> {
+    fn run(mut self, is_interrupted: impl Fn() -> bool) -> anyhow::Result<Sent> {
         let mut events = Events::with_capacity(1024);
         self.connect(&mut events)?;
         let cpu_before = thread_cpu_time();
@@ -132,8 +133,11 @@ impl Generator {
         self.sent.start(self.epoch.nanoseconds);
         let (mut over_since, mut rings_at) = (None, Duration::ZERO);
         loop {
+            if is_interrupted() {
+                bail!("interrupted");
+            }
             let elapsed = self.epoch.started.elapsed();
-            let next = self.send_due(elapsed, stop.load(Ordering::Relaxed));
+            let next = self.send_due(elapsed);
             if next.is_none() {
                 let over_since = *over_since.get_or_insert(elapsed);
                 if self.busy == 0 || elapsed.saturating_sub(over_since) > ANSWER_MAX {
@@ -212,20 +216,18 @@ impl Generator {
 
     /// Hands what is due to idle connections. Gives how long there is nothing to do but to wait for answers;
     /// `None` when nothing will be due any more.
-    fn send_due(&mut self, elapsed: Duration, stopped: bool) -> Option<Duration> {
+    fn send_due(&mut self, elapsed: Duration) -> Option<Duration> {
         if !self.broken.is_empty() {
             self.reopen_broken();
         }
         let mut next = None;
-        if let Some(schedule) = &mut self.schedule
-            && !stopped
-        {
+        if let Some(schedule) = &mut self.schedule {
             next = schedule
                 .advance(elapsed)
                 .map(|due| due.saturating_sub(elapsed));
         }
         while let Some(place) = self.idle.pop() {
-            let Some(request) = (!stopped).then(|| self.take(elapsed)).flatten() else {
+            let Some(request) = self.take(elapsed) else {
                 self.idle.push(place);
                 break;
             };
@@ -239,13 +241,12 @@ impl Generator {
                 self.lose(place);
             }
         }
-        let is_over = stopped
-            || match (&self.schedule, self.plan.pace) {
-                (Some(schedule), _) => schedule.is_over(),
-                (None, Pace::Closed(duration)) => elapsed >= duration,
-                (None, Pace::Count(requests)) => self.sent.due.len() as u64 >= requests,
-                (None, Pace::Open(..)) => true,
-            };
+        let is_over = match (&self.schedule, self.plan.pace) {
+            (Some(schedule), _) => schedule.is_over(),
+            (None, Pace::Closed(duration)) => elapsed >= duration,
+            (None, Pace::Count(requests)) => self.sent.due.len() as u64 >= requests,
+            (None, Pace::Open(..)) => true,
+        };
         let look_again = if self.broken.is_empty() {
             ANSWER_MAX
         } else {

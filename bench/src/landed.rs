@@ -4,8 +4,6 @@
 //! promised and have none, or more than one, is known one by one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -165,7 +163,7 @@ pub(super) async fn read(
 ///
 /// # Errors
 /// When nothing moves any more although commands are left.
-pub(super) async fn wait(log: &Log, stop: &AtomicBool) -> anyhow::Result<()> {
+pub(super) async fn wait(log: &Log) -> anyhow::Result<()> {
     let (mut moved, mut before) = (Instant::now(), Vec::new());
     loop {
         // The log may be away for a moment; what counts is whether it goes on.
@@ -179,9 +177,6 @@ pub(super) async fn wait(log: &Log, stop: &AtomicBool) -> anyhow::Result<()> {
                 STANDSTILL_MAX.as_secs()
             ),
             _ => {}
-        }
-        if stop.load(Ordering::Relaxed) {
-            bail!("interrupted");
         }
         tokio::time::sleep(POLL).await;
     }
@@ -205,9 +200,9 @@ async fn behind(log: &Log) -> Result<(Vec<u64>, usize), streams::Error> {
     Ok((positions, behind))
 }
 
-/// `wait` with its cause in words, shared with whoever can stop it.
-pub(super) async fn drained(log: &Log, stop: &Arc<AtomicBool>) -> bool {
-    match wait(log, stop).await {
+/// [`wait`] with its cause in words.
+pub(super) async fn drained(log: &Log) -> bool {
+    match wait(log).await {
         Ok(()) => true,
         Err(error) => {
             eprintln!("warning: {error:#}");

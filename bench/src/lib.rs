@@ -1,7 +1,7 @@
 //! `sluice bench`, the whole system under load, and `sluice demo`, with traffic to look at.
 //!
 //! Invariant: every figure was counted or measured in this run, and the run is proved by `verify` before it is
-//! believed.
+//! believed. A run that was interrupted has no figures.
 
 #![allow(clippy::print_stdout, reason = "it reports to people")]
 #![allow(
@@ -28,6 +28,7 @@ mod load;
 mod machine;
 mod measure;
 mod measured;
+mod outputs;
 mod percentiles;
 mod plot;
 mod print;
@@ -38,10 +39,7 @@ mod step;
 mod sweep;
 mod usage;
 
-use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -55,8 +53,10 @@ pub use crate::args::BenchArgs;
 use crate::args::{BenchCommand, LoadArgs, Rate, RunArgs, SystemArgs};
 use system::{prove, ready, shutdown};
 
+const INTERRUPTED: &str = "interrupted";
+
 /// # Errors
-/// When something that is needed does not start, answer or take what is sent.
+/// When it is interrupted, and when something that is needed does not start, answer or take what is sent.
 pub async fn run(args: Box<BenchArgs>) -> anyhow::Result<ExitCode> {
     match args.command {
         None => run_once(&args.run).await,
@@ -78,21 +78,18 @@ struct Report<'f> {
 }
 
 async fn run_once(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    let stop = stop_on_signal()?;
-    let mut system = System::start(&args.system, &args.load).await?;
-    let report = report(&mut system, args, &stop).await;
-    stop_system(system, report).await
+    outputs::check([&args.json])?;
+    on_system(&args.system, &args.load, async |system| {
+        report(system, args).await
+    })
+    .await
 }
 
-async fn report(
-    system: &mut System,
-    args: &RunArgs,
-    stop: &Arc<AtomicBool>,
-) -> anyhow::Result<bool> {
-    let work = prepare(system, &args.system, &args.load, stop).await?;
+async fn report(system: &mut System, args: &RunArgs) -> anyhow::Result<bool> {
+    let work = prepare(system, &args.system, &args.load).await?;
     eprintln!("sending for {} s", args.duration);
     let pace = measure::pace(args.rate, args.duration);
-    let figures = measure::measure(system, &work, pace, stop).await?;
+    let figures = measure::measure(system, &work, pace).await?;
     let machine = Machine::look(system.log.as_ref(), system.database.as_ref()).await;
     print::print(&figures, &machine);
     let clean = prove(system, &args.load).await?;
@@ -103,31 +100,36 @@ async fn report(
             machine: &machine,
             verify: clean.map(|clean| json!({ "clean": clean })),
         };
-        write_json(path, &report)?;
+        outputs::write([(path.as_path(), outputs::json(&report))])?;
     }
     Ok(clean != Some(false) && figures.is_kept())
 }
 
 /// Opens the accounts, puts through what goes before, and says that it begins.
-async fn prepare(
-    system: &mut System,
-    args: &SystemArgs,
-    load: &LoadArgs,
-    stop: &Arc<AtomicBool>,
-) -> anyhow::Result<Work> {
+async fn prepare(system: &mut System, args: &SystemArgs, load: &LoadArgs) -> anyhow::Result<Work> {
     let work = Work::new(load)?;
-    accounts::prepare(system, &work.accounts, stop).await?;
-    measure::preload(system, &work, load.preload, stop).await?;
+    accounts::prepare(system, &work.accounts).await?;
+    measure::preload(system, &work, load.preload).await?;
     if let Some(path) = &args.stack.ready_file {
         ready::write(path, &system.addresses())?;
     }
     Ok(work)
 }
 
-/// Stops what was started, whatever came of it; gives the exit status.
-async fn stop_system(system: System, result: anyhow::Result<bool>) -> anyhow::Result<ExitCode> {
+/// Starts the system, does `work` on it and stops it, whatever came of that; gives the exit status. A signal ends the
+/// work wherever it is, and what was measured until then is no result.
+async fn on_system(
+    args: &SystemArgs,
+    load: &LoadArgs,
+    work: impl AsyncFnOnce(&mut System) -> anyhow::Result<bool>,
+) -> anyhow::Result<ExitCode> {
+    let shutdown = shutdown::on_signal()?;
+    let started = shutdown.run_until_cancelled(Box::pin(System::start(args, load)));
+    let mut system = started.await.context(INTERRUPTED)??;
+    let worked = shutdown.run_until_cancelled(Box::pin(work(&mut system)));
+    let worked = worked.await;
     let stopped = system.stop().await;
-    let is_good = result?;
+    let is_good = worked.context(INTERRUPTED)??;
     stopped?;
     Ok(if is_good {
         ExitCode::SUCCESS
@@ -166,22 +168,4 @@ fn settings(system: &System, args: &SystemArgs, load: &LoadArgs, work: &Work, ra
         "roles": system.is_ours.then(|| args.stack.roles.words()),
         "own_system": system.is_ours,
     })
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
-    let mut text = serde_json::to_string_pretty(value)?;
-    text.push('\n');
-    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
-}
-
-/// Set by the first signal; the second one does not wait.
-fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
-    let shutdown = shutdown::on_signal()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    tokio::spawn(async move {
-        shutdown.cancelled().await;
-        asked.store(true, Ordering::Relaxed);
-    });
-    Ok(stop)
 }

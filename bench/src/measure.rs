@@ -2,8 +2,6 @@
 //!
 //! Invariant: while requests are sent, nothing else is asked of the system.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -59,7 +57,6 @@ pub(super) async fn preload(
     system: &mut System,
     work: &Work,
     transfers: u64,
-    stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<()> {
     if transfers == 0 {
         return Ok(());
@@ -72,7 +69,7 @@ pub(super) async fn preload(
     };
     let pace = Pace::Count(transfers.div_ceil(PRELOAD_LINES));
     let plan = plan(&system.target, system.seed, system.next, &batches, pace);
-    let sent = generator::send(plan, Arc::clone(stop)).await?;
+    let sent = generator::send(plan).await?;
     system.next += sent.offered();
     anyhow::ensure!(
         sent.failed() == 0,
@@ -80,7 +77,7 @@ pub(super) async fn preload(
         sent.errors
     );
     if let Some(log) = &system.log {
-        landed::wait(log, stop).await?;
+        landed::wait(log).await?;
     }
     Ok(())
 }
@@ -90,7 +87,6 @@ pub(super) async fn measure(
     system: &mut System,
     work: &Work,
     pace: Pace,
-    stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<Figures> {
     let fsync = Fsync::ask(&system.servers).await?;
     let marks = match &system.log {
@@ -100,11 +96,11 @@ pub(super) async fn measure(
     let before = Counters::read(system).await?;
     let plan = plan(&system.target, system.seed, system.next, work, pace);
     let mut watch = Watch::default();
-    let sent = send_watched(plan, || system.pids(), &mut watch, stop).await?;
+    let sent = send_watched(plan, || system.pids(), &mut watch).await?;
     system.next += sent.offered();
     let (mut drained, mut landed, mut counts) = (None, None, None);
     if let (Some(log), Some(marks)) = (&system.log, &marks) {
-        drained = Some(landed::drained(log, stop).await);
+        drained = Some(landed::drained(log).await);
         watch.sample(&system.pids());
         let after = Counters::read(system).await?;
         let found = landed::read(log, marks, &sent, &key_prefix(system.seed)).await?;
@@ -131,10 +127,9 @@ pub(super) async fn send_watched(
     plan: Plan,
     pids: impl Fn() -> Pids,
     watch: &mut Watch,
-    stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<Sent> {
     watch.sample(&pids());
-    let sending = generator::send(plan, Arc::clone(stop));
+    let sending = generator::send(plan);
     let mut sending = std::pin::pin!(sending);
     let sent = loop {
         tokio::select! {

@@ -134,6 +134,13 @@ fn print_rest(figures: &Figures) {
         }
     }
     println!("  dropped: {}", figures.dropped);
+    let known =
+        |count: Option<u64>| count.map_or("not known".to_owned(), |count| count.to_string());
+    println!(
+        "  lost: {}  doubled: {}",
+        known(figures.lost),
+        known(figures.doubled)
+    );
     for (code, count) in &figures.errors {
         println!("  error {code}: {count}");
     }

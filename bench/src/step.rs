@@ -3,8 +3,9 @@
 //! Invariant: what is said of a rate is the median of its runs, with the lowest and the highest beside it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::figures::Figures;
 use super::percentiles::Percentiles;
@@ -17,16 +18,42 @@ const BACKLOG_SECONDS_MAX: u64 = 1;
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) rate: u32,
-    /// Why the sweep ends here.
-    pub(super) passed: Option<&'static str>,
+    /// `None`: it was kept up.
+    pub(super) failure: Option<Failure>,
     pub(super) runs: Vec<Figures>,
+}
+
+/// Why the sweep ends at a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    NotTaken,
+    BacklogGrows,
+    NothingAccepted,
+    TooSlow,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTaken => f.write_str("the rate was not taken"),
+            Self::BacklogGrows => f.write_str("the backlog grows"),
+            Self::NothingAccepted => f.write_str("nothing was accepted"),
+            Self::TooSlow => write!(f, "p95 to applied is above {APPLIED_P95_MAX} ms"),
+        }
+    }
+}
+
+impl Serialize for Failure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// A step as it is written down.
 #[derive(Serialize)]
 pub(super) struct Told<'s> {
     rate: u32,
-    passed: Option<&'static str>,
+    failure: Option<Failure>,
     figures: BTreeMap<&'static str, Option<Spread>>,
     runs: &'s [Figures],
 }
@@ -42,7 +69,7 @@ pub(super) struct Spread {
 pub(super) type Pick = fn(&Figures) -> Option<f64>;
 
 /// Every figure that a step tells, by its name.
-pub(super) const FIGURES: [(&str, Pick); 27] = [
+pub(super) const FIGURES: [(&str, Pick); 28] = [
     ("offered_per_second", |run| Some(run.offered_per_second)),
     ("accepted_per_second", |run| Some(run.accepted_per_second)),
     ("applied_per_second", |run| run.applied_per_second),
@@ -79,6 +106,7 @@ pub(super) const FIGURES: [(&str, Pick); 27] = [
         |run| Some(run.errors.values().sum::<u64>() as f64),
     ),
     ("lost", |run| Some(run.lost? as f64)),
+    ("doubled", |run| Some(run.doubled? as f64)),
 ];
 
 pub(super) fn logged(run: &Figures) -> Option<Percentiles> {
@@ -94,13 +122,13 @@ fn published(run: &Figures) -> Option<Percentiles> {
 }
 
 impl Step {
-    /// A rate is passed when most of its runs are.
+    /// A rate fails when most of its runs do.
     pub(super) fn new(rate: u32, runs: Vec<Figures>) -> Self {
-        let ends: Vec<_> = runs.iter().filter_map(|run| passed(rate, run)).collect();
-        let is_passed = ends.len() * 2 > runs.len();
+        let failures: Vec<_> = runs.iter().filter_map(|run| failure(rate, run)).collect();
+        let is_failed = failures.len() * 2 > runs.len();
         Self {
             rate,
-            passed: ends.first().copied().filter(|_| is_passed),
+            failure: failures.first().copied().filter(|_| is_failed),
             runs,
         }
     }
@@ -111,7 +139,7 @@ impl Step {
             .map(|(name, pick)| (*name, self.spread(*pick)));
         Told {
             rate: self.rate,
-            passed: self.passed,
+            failure: self.failure,
             figures: figures.collect(),
             runs: &self.runs,
         }
@@ -136,19 +164,20 @@ impl Step {
     }
 }
 
-/// Why the sweep ends after a run, if it does.
-fn passed(rate: u32, run: &Figures) -> Option<&'static str> {
+/// What says after a run that its rate is too high, if anything does.
+fn failure(rate: u32, run: &Figures) -> Option<Failure> {
     let backlog_max = u64::from(rate) * BACKLOG_SECONDS_MAX;
     // Where EVENTS cannot be read, the answers are all there is.
     let slowest = run.latency_ms.last_known();
     if run.dropped > 0 || run.drained == Some(false) {
-        Some("the rate was not taken")
+        Some(Failure::NotTaken)
     } else if run.backlog_at_stop.is_some_and(|left| left > backlog_max) {
-        Some("the backlog grows")
-    } else if slowest.is_none_or(|slowest| slowest.p95 > APPLIED_P95_MAX) {
-        Some("p95 to applied is above 60 ms")
+        Some(Failure::BacklogGrows)
     } else {
-        None
+        match slowest {
+            None => Some(Failure::NothingAccepted),
+            Some(slowest) => (slowest.p95 > APPLIED_P95_MAX).then_some(Failure::TooSlow),
+        }
     }
 }
 
@@ -229,37 +258,48 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_rate_is_passed_where_most_runs_pass_it() {
-        let above = Some("p95 to applied is above 60 ms");
+    fn a_rate_fails_where_most_runs_do() {
+        let above = Some(Failure::TooSlow);
         for (runs, expected) in [
             (&[60.0][..], None),
             (&[60.1], above),
             (&[5.0, 500.0, 5.0], None),
             (&[61.0, 5.0, 62.0], above),
         ] {
-            assert_eq!(step(1000, runs).passed, expected, "{runs:?}");
+            assert_eq!(step(1000, runs).failure, expected, "{runs:?}");
         }
     }
 
     #[test]
-    fn a_run_passes_the_rate_where_the_system_does_not_keep_up() {
+    fn a_run_fails_where_the_system_does_not_keep_up() {
         let with = |change: fn(&mut Figures)| {
             let mut figures = run(1000, 5.0);
             change(&mut figures);
-            passed(1000, &figures)
+            failure(1000, &figures)
         };
         assert_eq!(with(|run| run.backlog_at_stop = Some(1000)), None);
         assert_eq!(
             with(|run| run.backlog_at_stop = Some(1001)),
-            Some("the backlog grows")
+            Some(Failure::BacklogGrows)
         );
-        assert_eq!(with(|run| run.dropped = 1), Some("the rate was not taken"));
+        assert_eq!(with(|run| run.dropped = 1), Some(Failure::NotTaken));
         assert_eq!(
             with(|run| run.drained = Some(false)),
-            Some("the rate was not taken")
+            Some(Failure::NotTaken)
         );
-        assert!(
-            with(|run| (run.latency_ms.applied, run.latency_ms.logged) = (None, None)).is_some()
+        assert_eq!(
+            with(|run| (run.latency_ms.applied, run.latency_ms.logged) = (None, None)),
+            Some(Failure::NothingAccepted)
         );
+    }
+
+    #[test]
+    fn a_failed_step_is_written_down_with_why() {
+        let failed = step(1000, &[60.5]);
+        let told = serde_json::to_value(failed.told()).unwrap();
+        assert_eq!(told["failure"], "p95 to applied is above 60 ms");
+        for none in ["lost", "doubled"] {
+            assert_eq!(told["figures"][none]["highest"], 0.0, "{none}");
+        }
     }
 }

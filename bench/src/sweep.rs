@@ -1,14 +1,10 @@
 //! `sluice bench sweep`: the rate is raised until the system does not keep up.
 //!
-//! Invariant: the last step of a curve is the one that passed the limit, so that a curve shows where it ends.
+//! Invariant: the last step of a curve is the one that failed, so that a curve shows where it ends.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -16,7 +12,7 @@ use super::machine::Machine;
 use super::measured::System;
 use super::plot;
 use super::step::{FIGURES, Pick, Spread, Step, Told, applied, logged};
-use super::{measure, prepare, prove, settings, stop_on_signal, stop_system, write_json};
+use super::{measure, on_system, outputs, prepare, prove, settings};
 use crate::args::{Rate, SweepArgs};
 
 /// Steps beyond any machine.
@@ -33,31 +29,29 @@ struct Curve<'c> {
 }
 
 pub(super) async fn run(args: &SweepArgs) -> anyhow::Result<ExitCode> {
-    let stop = stop_on_signal()?;
-    let mut system = System::start(&args.system, &args.load).await?;
-    let swept = sweep(&mut system, args, &stop).await;
-    stop_system(system, swept).await
+    outputs::check([&args.json, &args.csv, &args.svg])?;
+    on_system(&args.system, &args.load, async |system| {
+        sweep(system, args).await
+    })
+    .await
 }
 
-async fn sweep(
-    system: &mut System,
-    args: &SweepArgs,
-    stop: &Arc<AtomicBool>,
-) -> anyhow::Result<bool> {
-    let work = prepare(system, &args.system, &args.load, stop).await?;
+async fn sweep(system: &mut System, args: &SweepArgs) -> anyhow::Result<bool> {
+    let work = prepare(system, &args.system, &args.load).await?;
     let machine = Machine::look(system.log.as_ref(), system.database.as_ref()).await;
     println!("{}\n{}", machine.line(), header());
     let mut steps: Vec<Step> = Vec::new();
     let mut rate = args.from;
-    while steps.len() < STEPS_MAX && !stop.load(Ordering::Relaxed) {
+    while steps.len() < STEPS_MAX {
         let pace = measure::pace(Rate::PerSecond(rate), args.duration);
         let mut runs = Vec::new();
-        for _ in 0..args.repeats {
-            runs.push(measure::measure(system, &work, pace, stop).await?);
+        for number in 1..=args.repeats {
+            eprintln!("{rate}/s, run {number} of {} …", args.repeats);
+            runs.push(measure::measure(system, &work, pace).await?);
         }
         let taken = Step::new(rate, runs);
         println!("{}", line(&taken));
-        let is_last = taken.passed.is_some();
+        let is_last = taken.failure.is_some();
         steps.push(taken);
         if is_last {
             break;
@@ -92,22 +86,11 @@ fn write<'c>(
     steps: &[Step],
     curve: impl FnOnce() -> Curve<'c>,
 ) -> anyhow::Result<()> {
-    if let Some(path) = &args.csv {
-        let csv = csv(steps)?;
-        std::fs::write(path, csv).with_context(|| format!("writing {}", path.display()))?;
-    }
-    if let Some(path) = &args.svg {
-        write_svg(path, steps)?;
-    }
-    match &args.json {
-        Some(path) => write_json(path, &curve()),
-        None => Ok(()),
-    }
-}
-
-fn write_svg(path: &Path, steps: &[Step]) -> anyhow::Result<()> {
-    let svg = plot::svg(steps)?;
-    std::fs::write(path, svg).with_context(|| format!("writing {}", path.display()))
+    let csv = args.csv.as_deref().map(|path| (path, csv(steps)));
+    let svg = args.svg.as_deref().map(|path| (path, plot::svg(steps)));
+    let json = args.json.as_deref();
+    let json = json.map(|path| (path, outputs::json(&curve())));
+    outputs::write([csv, svg, json].into_iter().flatten())
 }
 
 fn next_rate(rate: u32, per_cent: u32) -> u32 {
@@ -116,7 +99,7 @@ fn next_rate(rate: u32, per_cent: u32) -> u32 {
 }
 
 fn sustained(steps: &[Step]) -> Option<u32> {
-    let kept_up = steps.iter().filter(|step| step.passed.is_none());
+    let kept_up = steps.iter().filter(|step| step.failure.is_none());
     kept_up.map(|step| step.rate).max()
 }
 
@@ -148,6 +131,7 @@ fn line(step: &Step) -> String {
     let spread = step.spread(p95).map_or("-".to_owned(), |spread| {
         format!("{:.2} to {:.2}", spread.lowest, spread.highest)
     });
+    let failure = step.failure.map(|failure| failure.to_string());
     format!(
         "{:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {spread:>19} {:>9} {:>8}  {}",
         step.rate,
@@ -159,7 +143,7 @@ fn line(step: &Step) -> String {
         told(p95, 2),
         told(|run| Some(applied(run)?.p99), 2),
         told(|run| Some(run.backlog_at_stop? as f64), 0),
-        step.passed.unwrap_or_default(),
+        failure.unwrap_or_default(),
     )
 }
 

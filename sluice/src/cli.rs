@@ -365,4 +365,22 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn a_role_alone_takes_half_of_the_cores_unless_told_otherwise() {
+        let threads = |words: &str| Cli::parse_from(words.split(' ')).threads();
+        let cores = std::thread::available_parallelism().unwrap().get();
+        for (words, expected) in [
+            ("sluice ingest", (cores / 2).max(1)),
+            ("sluice process", (cores / 2).max(1)),
+            ("sluice up", cores),
+            ("sluice ingest --threads 7", 7),
+            ("sluice --threads 7 up", 7),
+        ] {
+            assert_eq!(threads(words), expected, "{words}");
+        }
+        for wrong in ["0", "1025", "many"] {
+            assert!(Cli::try_parse_from(["sluice", "ingest", "--threads", wrong]).is_err());
+        }
+    }
 }

@@ -36,7 +36,7 @@ pub struct Config {
     pub commit_interval_max: Duration,
     /// Most commits of a partition that are not on EVENTS yet.
     pub unpublished_commits_max: usize,
-    /// Most bytes of accounts that the process remembers, so that they need not be read again.
+    /// About so many bytes of accounts does the process remember, so that they need not be read again.
     pub accounts_remembered_bytes_max: usize,
     /// How long a partition stays ours after the last sign of life.
     pub lease: Duration,
@@ -66,7 +66,7 @@ impl Default for Config {
             commits_in_flight: COMMITS_IN_FLIGHT_MAX,
             commit_interval_max: COMMIT_INTERVAL_MAX,
             unpublished_commits_max: 8,
-            accounts_remembered_bytes_max: 64 << 20,
+            accounts_remembered_bytes_max: 256 << 20,
             lease: times::LEASE,
             renewal: times::RENEWAL,
             assignment: Duration::from_secs(1),

@@ -1,9 +1,21 @@
 //! `sluice bench` and what it tells.
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::process::run_ok;
+use crate::process::{Role, eventually, run, run_ok};
 use crate::system::System;
+
+/// Of a run that kept everything.
+const PRINTED: [&str; 7] = [
+    "worst second",
+    "records ",
+    "commits ",
+    " statements",
+    "posted: ",
+    "dropped: 0",
+    "lost: 0  doubled: 0",
+];
 
 /// What the bench says of records and commits is what the tables say.
 #[tokio::test]
@@ -21,9 +33,10 @@ async fn the_figures_tell_every_second_and_how_much_was_done_at_a_time() {
         "2",
         "--seed",
         "7",
+        "--skip-verify",
     ];
     let (figures, said) = short_run(system.path(), &servers).await;
-    for part in ["worst second", "records ", "commits ", " statements"] {
+    for part in PRINTED {
         assert!(said.contains(part), "{part}: {said}");
     }
     let seconds = figures["seconds"].as_array().unwrap();
@@ -134,6 +147,92 @@ async fn who_waits_for_every_outcome_is_compared_with_the_baseline_too() {
     assert_eq!(compared["applied"], 200);
     assert_eq!(compared["baseline"]["applied"], 200);
     assert!(compared["ratio"].as_f64().unwrap() > 0.0);
+}
+
+/// What was measured until then would be read as a whole run.
+#[tokio::test]
+async fn interrupted_under_load_it_fails_and_writes_no_result() {
+    let system = System::bare().await;
+    let (nats, monitor) = (system.nats.url(), system.nats.monitor_url());
+    let result = system.path().join("result");
+    for command in [
+        &["--rate", "200", "--json"][..],
+        &["sweep", "--from", "200", "--json"],
+        &["sweep", "--from", "200", "--csv"],
+        &["sweep", "--from", "200", "--svg"],
+        &["baseline", "--rate", "200", "--json"],
+    ] {
+        let mut args = vec!["bench"];
+        args.extend(command);
+        args.extend([result.to_str().unwrap(), "--duration", "60"]);
+        args.extend(["--accounts", "50", "--nats", &nats]);
+        args.extend(["--nats-monitor", &monitor, "--database"]);
+        args.push(&system.database_url);
+        let (mut bench, _) = Role::start(system.path(), command[0], &args).await;
+        let before = transfers(&system).await;
+        eventually("some of the load is applied", async || {
+            (transfers(&system).await >= before + 100).then_some(())
+        })
+        .await;
+        bench.signal(Signal::SIGINT);
+        let status = eventually("the bench ends", async || bench.ended()).await;
+        let said = bench.log();
+        assert!(!status.success(), "{command:?}: {said}");
+        assert!(
+            said.ends_with("error: interrupted\n"),
+            "{command:?}: {said}"
+        );
+        assert!(!said.contains("sending to the baseline"), "{said}");
+        let is_told = said.contains("200/s, run 1 of 3 …");
+        assert_eq!(is_told, command[0] == "sweep", "{said}");
+        assert!(!result.exists(), "{command:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn interrupted_before_the_load_it_fails_as_well() {
+    let system = System::bare().await;
+    let (nats, monitor) = (system.nats.url(), system.nats.monitor_url());
+    for (name, accounts, during) in [
+        ("opening", "1000000", "opening 1000000 accounts"),
+        ("preload", "50", "putting 10000000 transfers through first"),
+    ] {
+        let mut args = vec!["bench", "--accounts", accounts, "--preload", "10000000"];
+        args.extend(["--nats", &nats, "--nats-monitor", &monitor]);
+        args.extend(["--database", &system.database_url]);
+        let mut bench = Role::spawn(system.path(), name, &args, &[]);
+        eventually(during, async || bench.log().contains(during).then_some(())).await;
+        bench.signal(Signal::SIGINT);
+        let status = eventually("the bench ends", async || bench.ended()).await;
+        let said = bench.log();
+        assert!(!status.success(), "{said}");
+        assert!(said.ends_with("error: interrupted\n"), "{said}");
+        assert!(!said.contains("sending for"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_cannot_be_written_is_told_before_anything_starts() {
+    for command in [
+        &["bench", "--json"][..],
+        &["bench", "sweep", "--json"],
+        &["bench", "sweep", "--csv"],
+        &["bench", "sweep", "--svg"],
+        &["bench", "baseline", "--json"],
+    ] {
+        let refused = run(&[command, &["/no/such/folder/result"]].concat()).await;
+        assert!(!refused.status.success(), "{command:?}");
+        let said = String::from_utf8(refused.stderr).unwrap();
+        let expected = "error: writing /no/such/folder/result: ";
+        assert!(said.starts_with(expected), "{command:?}: {said}");
+    }
+}
+
+async fn transfers(system: &System) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM transfers")
+        .fetch_one(&system.database)
+        .await
+        .unwrap()
 }
 
 /// Three seconds at 300 a second; gives what it wrote and what it printed.

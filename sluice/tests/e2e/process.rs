@@ -49,23 +49,8 @@ impl Role {
         if ready.exists() {
             std::fs::remove_file(&ready).unwrap();
         }
-        let log = dir.join(format!("{name}.log"));
-        let output = File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_sluice"))
-            .args(args)
-            .arg("--ready-file")
-            .arg(&ready)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().unwrap())
-            .stderr(output)
-            .spawn()
-            .unwrap();
-        let mut role = Self { child, log };
+        let ready_file = ["--ready-file", ready.to_str().unwrap()];
+        let mut role = Self::spawn(dir, name, &[args, &ready_file].concat(), environment);
         let content = eventually(&format!("{name} is ready"), async || {
             if let Some(status) = role.child.try_wait().unwrap() {
                 panic!("{name} ended with {status}: {}", role.log());
@@ -74,6 +59,30 @@ impl Role {
         })
         .await;
         (role, content)
+    }
+
+    /// Starts `sluice ARGS`.
+    pub(crate) fn spawn(
+        dir: &Path,
+        name: &str,
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let log = dir.join(format!("{name}.log"));
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_sluice"))
+            .args(args)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        Self { child, log }
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -38,14 +38,14 @@ fn one_seed_runs_the_same_way_twice() {
 /// An operator is told of failures in a row, not of those that a partition got over.
 #[test]
 fn failures_with_progress_between_them_are_not_called_a_stop() {
-    // Few enough, and such, that one call in four does not fail five times running.
-    let mut refused = 0;
-    for seed in 20..26 {
+    let (mut refused, mut told) = (0, 0);
+    for seed in 0..6 {
         let seen = run_with(seed, Faults::about(Point::Commit, Fault::Refuse, 0)).seen;
         refused += seen.faults[&(Point::Commit, Fault::Refuse)];
-        let shown = seen.counts.get("reasons of a stop shown");
-        assert_eq!(shown, None, "seed {seed}");
+        told += usize::from(seen.counts.contains_key("reasons of a stop shown"));
     }
+    // Five in a row by chance are about one in a thousand.
+    assert!(told <= 1, "an operator was told in {told} of 6 runs");
     assert!(refused > 30, "only {refused} commits were refused");
 }
 
