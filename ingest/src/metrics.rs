@@ -20,6 +20,7 @@ pub const STREAM_BYTES: &str = "sluice_ingest_stream_bytes";
 pub const STREAM_BYTES_MAX: &str = "sluice_ingest_stream_max_bytes";
 pub const REQUESTS: &str = "sluice_ingest_requests_total";
 pub const RECORDS_IN_FLIGHT_MAX: &str = "sluice_ingest_records_in_flight_max";
+pub const RECORD_INTERVAL_MAX: &str = "sluice_ingest_record_interval_max_seconds";
 
 /// Histograms and their upper bounds.
 pub const BUCKETS: &[(&str, &[f64])] = &[
@@ -65,12 +66,18 @@ pub fn describe() {
         Unit::Count,
         "most records on their way to the log at a time"
     );
+    metrics::describe_gauge!(
+        RECORD_INTERVAL_MAX,
+        Unit::Seconds,
+        "longest time between the starts of two records of a partition"
+    );
 }
 
 /// What ingest was told to keep to.
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
 pub(crate) fn limits(limits: &Limits) {
     metrics::gauge!(RECORDS_IN_FLIGHT_MAX).set(limits.records_in_flight_max as f64);
+    metrics::gauge!(RECORD_INTERVAL_MAX).set(limits.record_interval_max.as_secs_f64());
 }
 
 /// Handles of the metrics of every request.

@@ -39,6 +39,7 @@ pub const POISON: &str = "sluice_worker_commands_poison_total";
 pub const PARTITIONS_HELD: &str = "sluice_worker_partitions_held";
 pub const BATCH_COMMANDS_MAX: &str = "sluice_worker_batch_commands_max";
 pub const COMMITS_IN_FLIGHT_MAX: &str = "sluice_worker_commits_in_flight_max";
+pub const COMMIT_INTERVAL_MAX: &str = "sluice_worker_commit_interval_max_seconds";
 
 /// Histograms and their upper bounds.
 pub const BUCKETS: &[(&str, &[f64])] = &[
@@ -122,6 +123,10 @@ pub fn describe() {
         COMMITS_IN_FLIGHT_MAX,
         "transactions of this process at a time, beside full ones"
     );
+    describe_gauge!(
+        COMMIT_INTERVAL_MAX,
+        "longest time between the starts of two that nobody waits for"
+    );
 }
 
 fn describe_memory() {
@@ -144,6 +149,7 @@ fn describe_memory() {
 pub(crate) fn limits(config: &Config) {
     gauge!(BATCH_COMMANDS_MAX).set(config.batch_commands_max as f64);
     gauge!(COMMITS_IN_FLIGHT_MAX).set(config.commits_in_flight as f64);
+    gauge!(COMMIT_INTERVAL_MAX).set(config.commit_interval_max.as_secs_f64());
 }
 
 pub(crate) fn outdated(is_outdated: bool) {

@@ -199,6 +199,8 @@ async fn every_role_takes_its_own_settings_under_up() {
         ("SLUICE_BATCH_COMMANDS", "1"),
         ("SLUICE_RECORDS_IN_FLIGHT", "7"),
         ("SLUICE_COMMITS_IN_FLIGHT", "2"),
+        ("SLUICE_RECORD_INTERVAL", "7"),
+        ("SLUICE_COMMIT_INTERVAL", "4"),
     ];
     let (up, ready) = Role::start_in(system.path(), "up", &args, &variables).await;
     system.drained().await;
@@ -216,6 +218,8 @@ async fn every_role_takes_its_own_settings_under_up() {
         "sluice_ingest_records_in_flight_max 7",
         // A flag is nearer than a variable.
         "sluice_worker_commits_in_flight_max 3",
+        "sluice_ingest_record_interval_max_seconds 0.007",
+        "sluice_worker_commit_interval_max_seconds 0.004",
     ] {
         assert!(
             metrics.lines().any(|line| line == limit),
