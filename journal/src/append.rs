@@ -11,7 +11,7 @@ use sqlx::types::Uuid;
 use streams::EventRecord;
 
 use crate::columns::{line_number, partition_number};
-use crate::{DeadLetter, RowPlace, Writer};
+use crate::{DeadLetter, RowPlace, RowVersion, Writer};
 
 /// One outcome and what only its row tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +42,7 @@ pub struct Entry<'a> {
 pub struct Posted<'a> {
     pub ledger: i32,
     pub id: &'a AccountId,
-    pub place: RowPlace,
-    pub writer: Writer,
+    pub decided_from: RowVersion,
     /// What it holds afterwards, in minor units.
     pub balance: i64,
     pub version: i64,

@@ -21,7 +21,7 @@ pub use commits::{CommitRow, commit_at, commits_after, encoders_in, last_commit,
 pub use dead_letters::{DeadLetter, HEADERS_KEPT_MAX, dead_letters_after};
 pub use events::{Place, Stretch, events_in, stored_outcome};
 pub use ledgers::{Ledger, Ledgers, ledgers};
-pub use place::{RowPlace, Writer};
+pub use place::{RowPlace, RowVersion, Writer};
 pub use source::{Link, Source, SourceError};
 pub use transfers::TransferRow;
 

@@ -21,6 +21,13 @@ pub struct RowPlace([u8; 6]);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Writer([u8; 4]);
 
+/// A version of a row: together with the row's key it says that nothing was changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RowVersion {
+    pub place: RowPlace,
+    pub writer: Writer,
+}
+
 impl Type<Database> for RowPlace {
     fn type_info() -> PgTypeInfo {
         PgTypeInfo::with_oid(TID)

@@ -62,8 +62,8 @@ pub(super) async fn write(
         .bind(column(&rows, |row| text(row.transfer.actor.as_ref())))
         .bind(column(posted, |row| row.ledger))
         .bind(column(posted, |row| row.id.as_str()))
-        .bind(column(posted, |row| row.place))
-        .bind(column(posted, |row| row.writer))
+        .bind(column(posted, |row| row.decided_from.place))
+        .bind(column(posted, |row| row.decided_from.writer))
         .bind(column(posted, |row| row.balance))
         .bind(column(posted, |row| row.version))
         .bind(column(posted, |row| row.changed_at.nanoseconds()))
@@ -167,7 +167,8 @@ const WRITE: &str = "
                changed_at = u.changed_at
           FROM unnest($26::int[], $27::text[], $28::tid[], $29::xid[], $30::bigint[], $31::bigint[], $32::bigint[])
                WITH ORDINALITY AS u (ledger, id, place, writer, balance, version, changed_at, number)
-         WHERE a.ctid = u.place AND a.xmin = u.writer AND a.ledger = u.ledger AND a.id = u.id
+         WHERE a.ctid = u.place AND a.xmin = u.writer
+           AND (a.ledger, a.id) IS NOT DISTINCT FROM (u.ledger, u.id)
      RETURNING u.number, a.ctid AS place
     ), accounts_posted AS (
         SELECT coalesce(array_agg(place ORDER BY number), '{}') AS places

@@ -12,33 +12,29 @@ use crate::commit::Commit;
 /// An account's row, as it is to be.
 pub type AccountEntry = (AccountKey, AccountRow);
 
-/// One statement; rows in the order of their keys.
+/// The rows that a commit writes, by the statement that writes them; each in the order of their keys.
 #[derive(Debug)]
-pub enum AccountWrite<'a> {
+pub struct AccountWrites<'a> {
     /// Accounts that did not exist.
-    Open(Vec<&'a AccountEntry>),
+    pub open: Vec<&'a AccountEntry>,
     /// Accounts that commands changed, and perhaps money moved on; few. Everything that can change.
-    Rewrite(Vec<&'a AccountEntry>),
+    pub rewrite: Vec<&'a AccountEntry>,
     /// Accounts that only money moved on: balance, version and time; with the commit's own row.
-    Post(Vec<&'a AccountEntry>),
+    pub post: Vec<&'a AccountEntry>,
 }
 
-/// The statements that a commit makes of its accounts.
-pub fn account_writes(commit: &Commit) -> Vec<AccountWrite<'_>> {
-    let rewritten = rewritten(commit);
-    let (rewrite, post): (Vec<_>, Vec<_>) = commit
-        .changed
-        .iter()
-        .partition(|(key, _)| rewritten.binary_search(key).is_ok());
-    let open: Vec<_> = commit.opened.iter().collect();
-    [
-        (!open.is_empty()).then_some(AccountWrite::Open(open)),
-        (!rewrite.is_empty()).then_some(AccountWrite::Rewrite(rewrite)),
-        (!post.is_empty()).then_some(AccountWrite::Post(post)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+impl<'a> AccountWrites<'a> {
+    pub fn of(commit: &'a Commit) -> Self {
+        let rewritten = rewritten(commit);
+        let is_rewritten = |key| rewritten.binary_search(key).is_ok();
+        let changed = commit.changed.iter();
+        let (rewrite, post) = changed.partition(|(key, _)| is_rewritten(key));
+        Self {
+            open: commit.opened.iter().collect(),
+            rewrite,
+            post,
+        }
+    }
 }
 
 /// Accounts whose limit, status or metadata were changed, sorted.

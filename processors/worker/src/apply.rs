@@ -54,7 +54,7 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
                 Err(Error::Blocked(cause)) if blocked.failures() < config.conflicts_max => {
                     drop(turn.take());
                     metrics::conflict();
-                    tracing::warn!(partition = %self.lease.partition, %cause, "somebody keeps a row locked that the batch needs; it waits");
+                    tracing::warn!(partition = %self.lease.partition, %cause, "the batch waits: somebody keeps a row locked that it needs, or the one before does not get done");
                     self.renew().await?;
                     tokio::select! {
                         () = released.cancelled() => return Ok(None),
@@ -87,7 +87,7 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         turn: &mut Option<Turn>,
         search: &mut Search,
     ) -> Result<Try, Error> {
-        let committed = self.transact(work).await;
+        let committed = self.transact(work, turn.as_mut()).await;
         let Err(Error::Poison(why)) = committed else {
             return committed.map(|commit| Try::Committed(Box::new(commit)));
         };
@@ -101,12 +101,19 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         Ok(Try::Fewer)
     }
 
-    async fn transact(&self, work: &Work) -> Result<Commit, Error> {
+    async fn transact(&self, work: &Work, turn: Option<&mut Turn>) -> Result<Commit, Error> {
         let reads = ledger::reads(&work.batch);
         let mut transaction = self.begin(work, Looking::Once(&reads)).await?;
         let span = (work.first, work.next);
         let part = (&reads, &work.batch, &work.slots[..]);
-        let commit = self.write(&mut transaction, span, part).await?;
+        let commit = self.decide(&mut transaction, span, part).await?;
+        if let Some(turn) = turn {
+            turn.write().await?;
+            within("writing a batch", transaction.write(&commit)).await?;
+            turn.pass_on();
+        } else {
+            within("writing a batch", transaction.write(&commit)).await?;
+        }
         if let Some(failpoint) = &self.processor.config.failpoint {
             failpoint.pass().await;
         }
@@ -197,20 +204,29 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         &self,
         transaction: &mut S::Transaction,
         span: (Position, Position),
+        part: (&Reads, &Batch, &[Slot]),
+    ) -> Result<Commit, Error> {
+        let commit = self.decide(transaction, span, part).await?;
+        within("writing a batch", transaction.write(&commit)).await?;
+        Ok(commit)
+    }
+
+    async fn decide(
+        &self,
+        transaction: &mut S::Transaction,
+        span: (Position, Position),
         (reads, batch, slots): (&Reads, &Batch, &[Slot]),
     ) -> Result<Commit, Error> {
         let (rows, now) = within("loading a batch", transaction.load(reads)).await?;
         let decision = decide(reads, rows, batch, now)?;
-        let commit = build(
+        Ok(build(
             self.lease,
             span,
             self.previous_hash,
             (batch, slots),
             decision,
             now,
-        );
-        within("writing a batch", transaction.write(&commit)).await?;
-        Ok(commit)
+        ))
     }
 
     /// The partition has moved: what was found out about it is over.

@@ -39,7 +39,7 @@ pub use role::{Connections, run};
 
 /// The parts that the simulation drives directly.
 pub mod simulation {
-    pub use crate::accounts::{AccountEntry, AccountWrite, account_writes};
+    pub use crate::accounts::{AccountEntry, AccountWrites};
     pub use crate::commit::Commit;
     pub use crate::hold::{Ended, Processor, hold};
     pub use crate::postgres::{Memory, Postgres};

@@ -143,34 +143,34 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
             self.gather(&mut work).await?;
             let turn = self.turn(&work).await?;
             self.gather(&mut work).await?;
-            let Some(commit) = self.apply(&mut work, turn, released).await? else {
+            let Some(commit) = self.apply(&mut work, Some(turn), released).await? else {
                 return Ok(());
             };
             self.after_commit(work, commit).await?;
         }
     }
 
-    /// Waits until this partition may commit, and keeps the lease meanwhile. The wait makes batches fuller; one that
-    /// is full already gains nothing by it and goes at once.
-    async fn turn(&self, work: &Work) -> Result<Option<Turn>, Error> {
-        let config = &self.processor.config;
-        if self.waiting.is_some() || work.slots.len() >= config.batch_commands_max / 2 {
-            return Ok(None);
-        }
+    /// Waits until this partition may commit, and keeps the lease meanwhile.
+    async fn turn(&self, work: &Work) -> Result<Turn, Error> {
         loop {
             tokio::select! {
-                turn = self.next_turn(work) => return turn.map(Some),
-                () = tokio::time::sleep(config.renewal) => self.renew().await?,
+                turn = self.next_turn(work) => return turn,
+                () = tokio::time::sleep(self.processor.config.renewal) => self.renew().await?,
             }
         }
     }
 
+    /// A batch that somebody waits for, or that would hardly become fuller, keeps no pace.
     async fn next_turn(&self, work: &Work) -> Result<Turn, Error> {
-        if work.replies.is_empty() {
-            self.processor.turns.next_in_pace().await
-        } else {
+        if self.is_full(work) || !work.replies.is_empty() {
             self.processor.turns.next().await
+        } else {
+            self.processor.turns.next_in_pace().await
         }
+    }
+
+    fn is_full(&self, work: &Work) -> bool {
+        self.waiting.is_some() || work.slots.len() >= self.processor.config.batch_commands_max / 2
     }
 
     pub(crate) async fn renew(&self) -> Result<(), Error> {

@@ -159,7 +159,8 @@ pub trait Transaction: Send {
         reads: &Reads,
     ) -> impl Future<Output = Result<(Rows, Timestamp), Error>> + Send;
 
-    /// `Conflict` when the accounts are not those that were loaded: others wrote them since they were remembered.
+    /// `Conflict` when the accounts are not those that were loaded: others wrote them since they were remembered. What was
+    /// written may be remembered from now on.
     fn write(&mut self, commit: &Commit) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// An error leaves open whether it happened.

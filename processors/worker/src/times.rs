@@ -13,6 +13,8 @@ pub const RENEWAL: Duration = Duration::from_secs(2);
 pub const LOCK_MAX: Duration = Duration::from_secs(2);
 /// Longest time that a session does nothing inside a transaction.
 pub const IDLE_MAX: Duration = Duration::from_secs(2);
+/// Longest time that a batch which is decided waits for the one before to commit.
+pub const UNWRITTEN_MAX: Duration = Duration::from_secs(1);
 /// Longest time that a statement takes.
 pub const STATEMENT_MAX: Duration = Duration::from_secs(4);
 /// Longest time that a step of a transaction takes, whatever becomes of the server: Postgres gives up itself before.
@@ -44,6 +46,10 @@ const _: () = {
     assert!(
         STATEMENT_MAX.as_millis() < STEP_MAX.as_millis(),
         "Postgres ends a statement before we give up its session"
+    );
+    assert!(
+        UNWRITTEN_MAX.as_millis() < IDLE_MAX.as_millis(),
+        "a batch gives up its place before Postgres ends its session"
     );
     assert!(
         within(IDLE_MAX, BLOCKED_MAX, LEASE),

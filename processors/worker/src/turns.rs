@@ -1,9 +1,10 @@
 //! Whose turn it is to commit, and when.
 //!
-//! Invariant: batches that are not full commit one after another within a process, so that records gather meanwhile and
-//! transactions are fuller. They start at an interval that is a multiple of what the last ones took, unless somebody waits
-//! for an outcome: so a process that has time does not spend it on transactions that are nearly empty. Who meets trouble
-//! gives back its turn before it waits.
+//! Invariant: batches of a process are decided one after another, so that each finds in memory what the one before left,
+//! and records gather meanwhile: transactions are fuller. A batch that has been written passes its turn on; the next one is
+//! decided while it commits, and written afterwards. Batches that are not full start at an interval that is a multiple of
+//! what the last ones took, unless somebody waits for an outcome: so a process that has time does not spend it on
+//! transactions that are nearly empty. Who meets trouble gives back its turn before it waits.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use streams::Pace;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::Error;
+use crate::{Error, times};
 
 /// A batch starts at most once in so many times the time that one takes.
 const PACE_MULTIPLE: u32 = 2;
@@ -20,22 +21,27 @@ const PACE_MULTIPLE: u32 = 2;
 /// The turns of a process; clones share them.
 #[derive(Debug, Clone)]
 pub struct Turns {
-    permits: Arc<Semaphore>,
+    decide: Arc<Semaphore>,
+    write: Arc<Semaphore>,
     pace: Arc<Mutex<Pace>>,
 }
 
-/// Held while a batch commits.
+/// Held by a batch.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    _permit: OwnedSemaphorePermit,
-    pace: Arc<Mutex<Pace>>,
+    turns: Turns,
+    /// `None` once it is passed on.
+    decide: Option<OwnedSemaphorePermit>,
+    /// Until the batch is committed.
+    write: Option<OwnedSemaphorePermit>,
     at: Instant,
 }
 
 impl Turns {
     pub fn new(commits_in_flight: usize, interval_max: Duration) -> Self {
         Self {
-            permits: Arc::new(Semaphore::new(commits_in_flight)),
+            decide: Arc::new(Semaphore::new(commits_in_flight)),
+            write: Arc::new(Semaphore::new(commits_in_flight)),
             pace: Arc::new(Mutex::new(Pace::new(PACE_MULTIPLE, interval_max))),
         }
     }
@@ -63,24 +69,45 @@ impl Turns {
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = Arc::clone(&self.decide).acquire_owned().await;
         permit.map_err(|closed| Error::unavailable("waiting for a turn", closed))
     }
 
     fn start(&self, permit: OwnedSemaphorePermit, at: Instant) -> Turn {
         lock(&self.pace).start(at);
         Turn {
-            _permit: permit,
-            pace: Arc::clone(&self.pace),
+            turns: self.clone(),
+            decide: Some(permit),
+            write: None,
             at,
         }
     }
 }
 
 impl Turn {
+    /// Waits until the batch before is committed.
+    ///
+    /// # Errors
+    /// `Blocked` when that takes longer than a transaction may stand still.
+    pub(crate) async fn write(&mut self) -> Result<(), Error> {
+        if self.write.is_some() {
+            return Ok(());
+        }
+        let permit = Arc::clone(&self.turns.write).acquire_owned();
+        let permit = tokio::time::timeout(times::UNWRITTEN_MAX, permit).await;
+        let permit = permit.map_err(|_| Error::Blocked("the batch before it commits".into()))?;
+        self.write = Some(permit.map_err(|closed| Error::unavailable("waiting to write", closed))?);
+        Ok(())
+    }
+
+    /// The batch has been written.
+    pub(crate) fn pass_on(&mut self) {
+        self.decide = None;
+    }
+
     /// The batch has been committed.
     pub(crate) fn committed(self) {
-        lock(&self.pace).took(self.at.elapsed());
+        lock(&self.turns.pace).took(self.at.elapsed());
     }
 }
 
@@ -161,5 +188,32 @@ mod tests {
         turns.next().await.unwrap();
         assert_eq!(asked.elapsed(), Duration::ZERO);
         patient.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_decided_while_the_one_before_commits_and_written_afterwards() {
+        let turns = turns().await;
+        let mut before = turns.next().await.unwrap();
+        before.write().await.unwrap();
+        before.pass_on();
+        let mut turn = turns.next().await.unwrap();
+        let asked = Instant::now();
+        let (written, ()) = tokio::join!(turn.write(), async {
+            tokio::time::sleep(20 * INTERVAL).await;
+            before.committed();
+        });
+        written.unwrap();
+        assert_eq!(asked.elapsed(), 20 * INTERVAL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transaction_does_not_stand_still_for_long() {
+        let turns = turns().await;
+        let mut before = turns.next().await.unwrap();
+        before.write().await.unwrap();
+        before.pass_on();
+        let mut turn = turns.next().await.unwrap();
+        let blocked = turn.write().await.unwrap_err();
+        assert!(matches!(blocked, Error::Blocked(_)), "{blocked}");
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: as many rows are written as were decided, each the version that was decided from.
 
 use journal::columns;
-use journal::{Posted, RowPlace, Writer};
+use journal::{Posted, RowPlace, RowVersion};
 use ledger::{AccountKey, AccountRow};
 use schemas::Metadata;
 use sqlx::Row as _;
@@ -13,52 +13,38 @@ use super::batch::Batch;
 use super::classify;
 use super::memory::Held;
 use crate::Error;
-use crate::accounts::{AccountEntry, AccountWrite};
-
-/// The accounts that only money moved on.
-pub(super) fn posting<'a, 'b>(writes: &'b [AccountWrite<'a>]) -> &'b [&'a AccountEntry] {
-    let posting = writes.iter().find_map(|write| match write {
-        AccountWrite::Post(rows) => Some(&rows[..]),
-        AccountWrite::Open(_) | AccountWrite::Rewrite(_) => None,
-    });
-    posting.unwrap_or_default()
-}
+use crate::accounts::AccountEntry;
 
 impl Batch {
-    /// Opens and rewrites accounts; those that only money moved on are written with the commit itself.
-    pub(super) async fn write_accounts(
-        &mut self,
-        writes: &[AccountWrite<'_>],
-    ) -> Result<(), Error> {
-        for write in writes {
-            match write {
-                AccountWrite::Open(rows) => self.open_accounts(rows).await?,
-                AccountWrite::Rewrite(rows) => self.rewrite_accounts(rows).await?,
-                AccountWrite::Post(_) => {}
-            }
-        }
-        Ok(())
-    }
-
+    /// The rows as they are to be, beside the versions that were decided from.
     pub(super) fn posted<'a>(
         &self,
         entries: &[&'a AccountEntry],
     ) -> Result<Vec<Posted<'a>>, Error> {
-        let held = self.held_of(entries)?;
-        let posted = entries.iter().zip(held).map(|((key, row), held)| Posted {
-            ledger: key.ledger,
-            id: &key.id,
-            place: held.place,
-            writer: held.writer,
-            balance: row.account.balance.minor,
-            version: row.account.version,
-            changed_at: row.changed_at,
-        });
+        let versions = self.versions_of(entries)?.into_iter();
+        let posted = entries
+            .iter()
+            .zip(versions)
+            .map(|((key, row), decided_from)| Posted {
+                ledger: key.ledger,
+                id: &key.id,
+                decided_from,
+                balance: row.account.balance.minor,
+                version: row.account.version,
+                changed_at: row.changed_at,
+            });
         Ok(posted.collect())
     }
 
-    async fn rewrite_accounts(&mut self, changed: &[&AccountEntry]) -> Result<(), Error> {
-        let places: Vec<RowPlace> = self.held_of(changed)?.map(|held| held.place).collect();
+    pub(super) async fn rewrite_accounts(
+        &mut self,
+        changed: &[&AccountEntry],
+    ) -> Result<(), Error> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let versions = self.versions_of(changed)?.into_iter();
+        let places: Vec<RowPlace> = versions.map(|version| version.place).collect();
         let updated = sqlx::query(REWRITE_ACCOUNTS)
             .bind(places)
             .bind(column(changed, |row| row.account.balance.minor))
@@ -73,7 +59,10 @@ impl Batch {
         self.wrote_rows(changed, &updated)
     }
 
-    async fn open_accounts(&mut self, opened: &[&AccountEntry]) -> Result<(), Error> {
+    pub(super) async fn open_accounts(&mut self, opened: &[&AccountEntry]) -> Result<(), Error> {
+        if opened.is_empty() {
+            return Ok(());
+        }
         let ledgers: Vec<i32> = opened.iter().map(|(key, _)| key.ledger).collect();
         let inserted = sqlx::query(OPEN_ACCOUNTS)
             .bind(ledgers)
@@ -100,17 +89,17 @@ impl Batch {
         self.wrote_rows(opened, &inserted)
     }
 
-    /// These accounts as they were loaded; both sides are in the order of their keys.
-    fn held_of(&self, entries: &[&AccountEntry]) -> Result<impl Iterator<Item = &Held>, Error> {
+    /// The versions of these accounts that were loaded; both sides are in the order of their keys.
+    fn versions_of(&self, entries: &[&AccountEntry]) -> Result<Vec<RowVersion>, Error> {
         let mut held = self.held.iter();
-        let found: Option<Vec<&Held>> = entries
-            .iter()
-            .map(|(key, _)| held.find(|held| held.key == *key))
-            .collect();
-        let found = found.ok_or_else(|| {
-            Error::Stopped("an account was changed that was not loaded".to_owned())
-        })?;
-        Ok(found.into_iter())
+        let mut versions = Vec::with_capacity(entries.len());
+        for (key, _) in entries {
+            let held = held.find(|held| held.key == *key).ok_or_else(|| {
+                Error::Stopped("an account was changed that was not loaded".to_owned())
+            })?;
+            versions.push(held.version);
+        }
+        Ok(versions)
     }
 
     /// Each row says which account it is, in whatever order.
@@ -128,22 +117,6 @@ impl Batch {
                 .push(held.map_err(|error| classify("reading where accounts lie", error))?);
         }
         Ok(())
-    }
-
-    /// Remembered once they are committed.
-    pub(super) fn wrote(
-        &mut self,
-        entries: &[&AccountEntry],
-        places: Vec<RowPlace>,
-        writer: Writer,
-    ) {
-        let written = entries.iter().zip(places);
-        self.written.extend(written.map(|((key, row), place)| Held {
-            key: key.clone(),
-            place,
-            writer,
-            row: row.clone(),
-        }));
     }
 }
 
@@ -169,8 +142,10 @@ fn written_account(written: &PgRow, entries: &[&AccountEntry]) -> Result<Held, s
     let entry = entry.map_err(|_| sqlx::Error::RowNotFound)?;
     Ok(Held {
         key,
-        place: written.try_get(2)?,
-        writer: written.try_get(3)?,
+        version: RowVersion {
+            place: written.try_get(2)?,
+            writer: written.try_get(3)?,
+        },
         row: entries[entry].1.clone(),
     })
 }

@@ -5,16 +5,15 @@
 
 mod load;
 
-use journal::AppendError;
+use journal::{AppendError, Appended, RowVersion};
 use ledger::{AccountRow, Reads, Rows};
 use schemas::Timestamp;
 use sqlx::PgConnection;
 
-use super::accounts::posting;
 use super::classify;
 use super::memory::{Held, Memory, ServerStart};
 use super::session::OpenTransaction;
-use crate::accounts::account_writes;
+use crate::accounts::AccountWrites;
 use crate::commit::Commit;
 use crate::seam::Transaction;
 use crate::{Error, metrics};
@@ -31,7 +30,7 @@ pub struct Batch {
     /// The accounts of the batch that exist, in their order.
     pub(super) held: Vec<Held>,
     pub(super) how: How,
-    /// Accounts as they are after the COMMIT, where they are known.
+    /// Accounts that statements of their own wrote.
     pub(super) written: Vec<Held>,
 }
 
@@ -96,23 +95,41 @@ impl Batch {
     }
 
     async fn write_all(&mut self, commit: &Commit) -> Result<(), Error> {
-        let writes = account_writes(commit);
-        let posting = posting(&writes);
-        if !self.confirm(posting.len() == self.held.len()).await? {
+        let writes = AccountWrites::of(commit);
+        if !self.confirm(writes.post.len() == self.held.len()).await? {
             return Err(self.refuted());
         }
-        self.write_accounts(&writes).await?;
-        let posted = self.posted(posting)?;
+        self.open_accounts(&writes.open).await?;
+        self.rewrite_accounts(&writes.rewrite).await?;
+        let posted = self.posted(&writes.post)?;
         let appended = journal::append(&mut self.transaction, commit.entry(), &posted).await;
-        drop(posted);
         let appended = appended.map_err(|error| match error {
             AppendError::Postgres { doing, source } => classify(doing, source),
             AppendError::Changed if self.how == How::Believed => self.refuted(),
             AppendError::Changed | AppendError::Rows { .. } => Error::Stopped(error.to_string()),
         })?;
         metrics::statements(appended.statements);
-        self.wrote(posting, appended.places, appended.writer);
+        self.remember(&writes, appended);
         Ok(())
+    }
+
+    /// The next batch may believe it at once: if it is not committed, that one finds no such rows.
+    fn remember(&mut self, writes: &AccountWrites<'_>, appended: Appended) {
+        let Some(Remembering { memory, server }) = &self.remembering else {
+            return;
+        };
+        if self.how == How::Believed {
+            memory.confirmed();
+        }
+        let writer = appended.writer;
+        let posted = writes.post.iter().zip(appended.places);
+        let posted = posted.map(|((key, row), place)| Held {
+            key: key.clone(),
+            version: RowVersion { place, writer },
+            row: row.clone(),
+        });
+        let written = self.written.drain(..);
+        memory.put(*server, self.held.drain(..).chain(written).chain(posted));
     }
 }
 
@@ -141,24 +158,9 @@ impl Transaction for Batch {
 
     async fn commit(self) -> Result<(), Error> {
         metrics::statements(1);
-        let Self {
-            transaction,
-            remembering,
-            held,
-            how,
-            written,
-            ..
-        } = self;
-        transaction
+        self.transaction
             .commit()
             .await
-            .map_err(|error| Error::unavailable("committing a batch", error))?;
-        if let Some(Remembering { memory, server, .. }) = &remembering {
-            if how == How::Believed {
-                memory.confirmed();
-            }
-            memory.put(*server, held.into_iter().chain(written));
-        }
-        Ok(())
+            .map_err(|error| Error::unavailable("committing a batch", error))
     }
 }

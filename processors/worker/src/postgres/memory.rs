@@ -1,8 +1,8 @@
 //! Accounts that this process read or wrote last.
 //!
-//! Invariant: what is remembered was committed, but may be stale: whoever believes it has it confirmed in the same
-//! transaction, by [`Held::place`], [`Held::writer`] and the key. Batches take what they use out and put it back once they
-//! have committed: nothing of a transaction that failed, or that nobody knows the end of, is ever here.
+//! Invariant: what is remembered was written, but may be stale, or never be committed: whoever believes it has it confirmed
+//! in the same transaction, by [`Held::version`] and the key, which are of no row in both cases. Batches take what they use
+//! out and put it back once they have written it.
 
 mod confidence;
 
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use journal::{RowPlace, Writer};
+use journal::RowVersion;
 use ledger::{AccountKey, AccountRow};
 
 use confidence::Confidence;
@@ -22,8 +22,7 @@ pub(super) type ServerStart = i64;
 #[derive(Debug, Clone)]
 pub(super) struct Held {
     pub(super) key: AccountKey,
-    pub(super) place: RowPlace,
-    pub(super) writer: Writer,
+    pub(super) version: RowVersion,
     pub(super) row: AccountRow,
 }
 
@@ -49,7 +48,7 @@ struct Accounts {
 /// An account without metadata.
 const ACCOUNT_BYTES: usize = 512;
 
-type Rows = HashMap<AccountKey, (RowPlace, Writer, AccountRow)>;
+type Rows = HashMap<AccountKey, (RowVersion, AccountRow)>;
 
 impl Memory {
     /// About so many bytes of accounts.
@@ -78,7 +77,7 @@ impl Memory {
         (is_complete && accounts.confidence.believes()).then_some(taken)
     }
 
-    /// What a commit left behind.
+    /// What a batch leaves behind.
     pub(super) fn put(&self, server: ServerStart, left: impl Iterator<Item = Held>) {
         let forgotten = self.lock().put(server, left);
         if !forgotten.is_empty() {
@@ -114,30 +113,19 @@ impl Accounts {
 
     fn take(&mut self, key: &AccountKey) -> Option<Held> {
         let young = self.young.remove_entry(key);
-        if let Some((_, (_, _, row))) = &young {
+        if let Some((_, (_, row))) = &young {
             self.bytes -= bytes_of(row);
         }
-        let (key, (place, writer, row)) = young.or_else(|| self.old.remove_entry(key))?;
-        Some(Held {
-            key,
-            place,
-            writer,
-            row,
-        })
+        let (key, (version, row)) = young.or_else(|| self.old.remove_entry(key))?;
+        Some(Held { key, version, row })
     }
 
     /// Gives what is forgotten for it.
     fn put(&mut self, server: ServerStart, left: impl Iterator<Item = Held>) -> Rows {
         if self.server == Some(server) {
-            for Held {
-                key,
-                place,
-                writer,
-                row,
-            } in left
-            {
+            for Held { key, version, row } in left {
                 self.bytes += bytes_of(&row);
-                if let Some((_, _, before)) = self.young.insert(key, (place, writer, row)) {
+                if let Some((_, before)) = self.young.insert(key, (version, row)) {
                     self.bytes -= bytes_of(&before);
                 }
             }
@@ -177,8 +165,7 @@ mod tests {
         let currency = Currency::parse("JPY").unwrap();
         Held {
             key: key(id),
-            place: RowPlace::default(),
-            writer: Writer::default(),
+            version: RowVersion::default(),
             row: AccountRow {
                 account: Account {
                     id: AccountId::parse(id).unwrap(),

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what was written here is read back unchanged.
 
+use journal::RowVersion;
 use journal::columns::{self, exponent, metadata, parsed, timestamp, unreadable};
 use ledger::{AccountKey, AccountRow};
 use schemas::{Account, AccountStatus, Currency, Money, Opening};
@@ -48,8 +49,10 @@ pub(super) fn account(row: &PgRow) -> Result<Option<Held>, sqlx::Error> {
     };
     Ok(Some(Held {
         key,
-        place,
-        writer: row.try_get(15)?,
+        version: RowVersion {
+            place,
+            writer: row.try_get(15)?,
+        },
         row: account,
     }))
 }

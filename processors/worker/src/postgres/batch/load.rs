@@ -107,12 +107,11 @@ impl Batch {
         }
         metrics::statements(1);
         let held = &self.held;
-        metrics::statements(1);
         let confirmed: i64 = sqlx::query_scalar(CONFIRM_ACCOUNTS)
             .bind(column(held, |held| held.key.ledger))
             .bind(column(held, |held| held.key.id.as_str()))
-            .bind(column(held, |held| held.place))
-            .bind(column(held, |held| held.writer))
+            .bind(column(held, |held| held.version.place))
+            .bind(column(held, |held| held.version.writer))
             .fetch_one(&mut *self.transaction)
             .await
             .map_err(|error| classify("confirming the accounts of a batch", error))?;
@@ -120,8 +119,8 @@ impl Batch {
     }
 }
 
-fn column<'a, T>(held: &'a [Held], value: impl Fn(&'a Held) -> T) -> Vec<T> {
-    held.iter().map(value).collect()
+fn column<'r, R, V>(rows: &'r [R], get: impl Fn(&'r R) -> V) -> Vec<V> {
+    rows.iter().map(get).collect()
 }
 
 fn microseconds(since_1970: i64) -> Timestamp {
@@ -167,6 +166,7 @@ const CONFIRM_ACCOUNTS: &str = "
       FROM (SELECT
               FROM unnest($1::int[], $2::text[], $3::tid[], $4::xid[])
                    WITH ORDINALITY AS u (ledger, id, place, writer, number)
-              JOIN accounts a ON a.ctid = u.place AND a.xmin = u.writer AND a.ledger = u.ledger AND a.id = u.id
+              JOIN accounts a ON a.ctid = u.place AND a.xmin = u.writer
+                              AND (a.ledger, a.id) IS NOT DISTINCT FROM (u.ledger, u.id)
              ORDER BY u.number
                FOR NO KEY UPDATE OF a) AS confirmed";

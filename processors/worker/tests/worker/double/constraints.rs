@@ -7,7 +7,7 @@ use ledger::{AccountKey, AccountRow};
 use schemas::{AccountStatus, Transfer, Verdict};
 use streams::DeadLetterRecord;
 use worker::Error;
-use worker::simulation::{AccountWrite, Commit, account_writes};
+use worker::simulation::{AccountWrites, Commit};
 
 use super::transaction::transfers;
 use super::world::Tables;
@@ -40,32 +40,23 @@ pub(crate) fn copy(letter: &DeadLetter) -> DeadLetterRecord {
 impl View<'_> {
     /// The statements that a commit makes of its accounts.
     pub(super) fn write_accounts(&mut self, commit: &Commit) -> Result<(), Error> {
-        for write in account_writes(commit) {
-            match write {
-                AccountWrite::Open(rows) => {
-                    for (key, row) in rows {
-                        unless(self.account(key).is_none(), "accounts_pkey")?;
-                        self.put_account(key, row.clone())?;
-                    }
-                }
-                AccountWrite::Post(rows) => {
-                    for (key, row) in rows {
-                        let mut stored = self.stored_account(key)?;
-                        move_money(&mut stored, row);
-                        self.put_account(key, stored)?;
-                    }
-                }
-                AccountWrite::Rewrite(rows) => {
-                    for (key, row) in rows {
-                        let mut stored = self.stored_account(key)?;
-                        move_money(&mut stored, row);
-                        stored.account.status = row.account.status;
-                        stored.account.min_balance = row.account.min_balance;
-                        stored.account.metadata.clone_from(&row.account.metadata);
-                        self.put_account(key, stored)?;
-                    }
-                }
-            }
+        let writes = AccountWrites::of(commit);
+        for (key, row) in writes.open {
+            unless(self.account(key).is_none(), "accounts_pkey")?;
+            self.put_account(key, row.clone())?;
+        }
+        for (key, row) in writes.rewrite {
+            let mut stored = self.stored_account(key)?;
+            move_money(&mut stored, row);
+            stored.account.status = row.account.status;
+            stored.account.min_balance = row.account.min_balance;
+            stored.account.metadata.clone_from(&row.account.metadata);
+            self.put_account(key, stored)?;
+        }
+        for (key, row) in writes.post {
+            let mut stored = self.stored_account(key)?;
+            move_money(&mut stored, row);
+            self.put_account(key, stored)?;
         }
         Ok(())
     }

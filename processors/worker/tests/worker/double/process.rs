@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ledger::{AccountKey, AccountRow};
@@ -31,7 +31,8 @@ struct State {
 #[derive(Debug, Clone)]
 pub(crate) struct Remembered {
     pub(crate) key: AccountKey,
-    pub(crate) version: u64,
+    /// Empty until the row is written.
+    pub(crate) version: Arc<OnceLock<u64>>,
     pub(crate) row: AccountRow,
 }
 
@@ -56,8 +57,8 @@ impl Process {
         (taken.len() == keys.len()).then_some(taken)
     }
 
-    pub(crate) fn remember(&self, accounts: Vec<Remembered>) {
-        let accounts = accounts.into_iter();
+    pub(crate) fn remember(&self, accounts: &[Remembered]) {
+        let accounts = accounts.iter().cloned();
         let accounts = accounts.map(|account| (account.key.clone(), account));
         self.memory().extend(accounts);
     }

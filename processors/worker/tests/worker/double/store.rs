@@ -276,6 +276,7 @@ impl Seam for Store {
                     },
                     remembers: matches!(looking, Looking::Once(_)),
                     held: Vec::new(),
+                    written: Vec::new(),
                     is_believed: false,
                     session: world.sessions.open(lease.partition),
                     lease,

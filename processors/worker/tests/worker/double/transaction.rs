@@ -3,6 +3,7 @@
 //! Invariant: its writes are applied at once, at its COMMIT, and only while its session lives.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ledger::{AccountKey, AccountRow, Reads, Rows};
 use rand::RngExt as _;
@@ -33,6 +34,8 @@ pub(crate) struct Transaction {
     pub(super) remembers: bool,
     /// The accounts of its batch that exist.
     pub(super) held: Vec<Remembered>,
+    /// What its process believes of it already; its versions are known once it is committed.
+    pub(super) written: Vec<Remembered>,
     /// They are from memory, and to be confirmed.
     pub(super) is_believed: bool,
     /// What it has written; seen by itself, and by others once it is committed.
@@ -137,7 +140,10 @@ impl Transaction {
     async fn confirm(&self) -> Result<(), Error> {
         for Remembered { key, version, .. } in self.held.iter().filter(|_| self.is_believed) {
             let is_so = |world: &mut World| {
-                if world.tables.versions.get(key) == Some(version) {
+                if version
+                    .get()
+                    .is_some_and(|it| world.tables.versions.get(key) == Some(it))
+                {
                     return Ok(());
                 }
                 world.seen.count("stale memories");
@@ -188,6 +194,18 @@ impl Transaction {
         Ok(())
     }
 
+    /// The next batch may believe it at once.
+    fn remember(&mut self) {
+        let written = self.own.accounts.iter().map(|(key, row)| Remembered {
+            key: key.clone(),
+            version: Arc::default(),
+            row: row.clone(),
+        });
+        self.written = written.collect();
+        self.process.remember(&self.held);
+        self.process.remember(&self.written);
+    }
+
     async fn write_all(&mut self, commit: &Commit) -> Result<(), Error> {
         self.confirm().await?;
         self.execute(|mut view| view.write_accounts(commit))?;
@@ -216,7 +234,11 @@ impl Seam for Transaction {
             self.rest();
             written
         };
-        process.call(Point::Write, failed, effect).await
+        process.call(Point::Write, failed, effect).await?;
+        if self.remembers {
+            self.remember();
+        }
+        Ok(())
     }
 
     async fn commit(self) -> Result<(), Error> {
@@ -227,17 +249,13 @@ impl Seam for Transaction {
             }
             world.apply(&self);
             world.sessions.close(self.session);
-            let written = self.own.accounts.keys().map(|key| world.remembered(key));
-            let written: Vec<Remembered> = written.collect();
-            Ok(written)
+            for Remembered { key, version, .. } in &self.written {
+                let written = version.set(world.tables.versions[key]);
+                written.expect("a row is written once");
+            }
+            Ok(())
         };
-        let written = self.process.call(Point::Commit, failed, effect).await?;
-        if self.remembers {
-            let mut accounts = self.held.clone();
-            accounts.extend(written);
-            self.process.remember(accounts);
-        }
-        Ok(())
+        self.process.call(Point::Commit, failed, effect).await
     }
 }
 
@@ -259,7 +277,7 @@ impl World {
     fn remembered(&self, key: &AccountKey) -> Remembered {
         Remembered {
             key: key.clone(),
-            version: self.tables.versions[key],
+            version: Arc::new(self.tables.versions[key].into()),
             row: self.tables.accounts[key].clone(),
         }
     }

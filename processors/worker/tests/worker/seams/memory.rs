@@ -13,7 +13,7 @@ super::contract! {
     what_became_of_an_account_is_seen;
     an_account_that_was_opened_meanwhile_is_seen;
     a_refusal_and_a_repeat_leave_what_is_remembered_as_it_was;
-    what_is_dropped_is_not_remembered;
+    what_is_dropped_is_never_decided_from;
 }
 
 pub(crate) const OPEN: &[&str] = &[
@@ -190,13 +190,15 @@ async fn a_refusal_and_a_repeat_leave_what_is_remembered_as_it_was(bench: impl B
     assert_eq!(posted.unwrap(), [EventKind::TransferPosted]);
 }
 
-async fn what_is_dropped_is_not_remembered(bench: impl Bench) {
+async fn what_is_dropped_is_never_decided_from(bench: impl Bench) {
     let (here, _) = two(&bench).await;
     let all = pay("1", "alice", "bob", "10");
     let (dropped, commit) = here.open(&[&all]).await.unwrap();
     assert_eq!(kinds(&commit), [EventKind::TransferPosted]);
     drop(dropped);
     let other = pay("2", "alice", "world", "4");
+    let believed = here.open(&[&other]).await.map(|(_, commit)| kinds(&commit));
+    assert!(matches!(believed, Err(Error::Conflict(_))), "{believed:?}");
     let (transaction, commit) = here.open(&[&other]).await.unwrap();
     let Outcome::Decided(transfer) = &commit.events[0].event.outcome else {
         panic!("{:?}", commit.events);

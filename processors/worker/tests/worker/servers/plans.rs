@@ -64,7 +64,7 @@ async fn statements_planned_on_empty_tables_use_their_indexes_on_grown_ones() {
     servers.pool.close().await;
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluice process' AND datname = current_database()";
     until(async || servers.number(sessions).await == 0).await;
-    let looked_up = "SELECT idx_scan FROM pg_stat_user_tables WHERE relname = 'accounts'";
+    let looked_up = "SELECT idx_scan FROM pg_stat_user_tables WHERE relname = 'transfers'";
     assert!(servers.number(looked_up).await > 10, "nothing was counted");
     assert_eq!(
         servers.number(SCANNED).await,
