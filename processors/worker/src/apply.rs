@@ -15,7 +15,7 @@ use crate::commit::{Commit, Slot, build};
 use crate::poison::{Found, Search, Trial, Trials, Tried};
 use crate::process::Applier;
 use crate::publish::position;
-use crate::seam::{Advance, Log, Looking, Store, Transaction};
+use crate::seam::{Advance, Loaded, Log, Rehearsal as _, Store, Transaction as _};
 use crate::turns::Turn;
 use crate::work::Work;
 use crate::{Error, metrics, times};
@@ -103,10 +103,11 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
 
     async fn transact(&self, work: &Work, turn: Option<&mut Turn>) -> Result<Commit, Error> {
         let reads = ledger::reads(&work.batch);
-        let mut transaction = self.begin(work, Looking::Once(&reads)).await?;
+        let begun = (self.processor.store).begin(self.lease, self.advance(work), &reads);
+        let (mut transaction, loaded) = within("beginning a batch", begun).await?;
         let span = (work.first, work.next);
         let part = (&reads, &work.batch, &work.slots[..]);
-        let commit = self.decide(&mut transaction, span, part).await?;
+        let commit = self.decide(loaded, span, part)?;
         if let Some(turn) = turn {
             turn.write().await?;
             within("writing a batch", transaction.write(&commit)).await?;
@@ -165,14 +166,15 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
 
     /// Everything but the COMMIT.
     async fn try_out(&self, work: &Work, trial: Trial) -> Result<Tried, Error> {
-        let mut transaction = self.begin(work, Looking::Carefully).await?;
+        let begun = (self.processor.store).rehearse(self.lease, self.advance(work));
+        let mut rehearsal = within("beginning a trial", begun).await?;
         let first = trial.apart.unwrap_or(0);
         if trial.apart.is_some() {
             let (batch, slots) = work.part(0..first);
             let span = (work.first, work.next);
             let part = (&ledger::reads(&batch), &batch, slots);
-            match self.write(&mut transaction, span, part).await {
-                Ok(_) => {}
+            match self.rehearse(&mut rehearsal, span, part).await {
+                Ok(()) => {}
                 Err(Error::Poison(_)) => return Ok(Tried::FailsApart),
                 Err(error) => return Err(error),
             }
@@ -182,42 +184,39 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         let behind = Position::from_number(work.next.number() + 1);
         let span = (work.first, behind);
         let part = (&ledger::reads(&batch), &batch, slots);
-        match self.write(&mut transaction, span, part).await {
-            Ok(_) => Ok(Tried::Fits),
+        match self.rehearse(&mut rehearsal, span, part).await {
+            Ok(()) => Ok(Tried::Fits),
             Err(Error::Poison(why)) => Ok(Tried::Fails(why)),
             Err(error) => Err(error),
         }
     }
 
-    async fn begin(&self, work: &Work, looking: Looking<'_>) -> Result<S::Transaction, Error> {
-        let advance = Advance {
+    fn advance(&self, work: &Work) -> Advance {
+        Advance {
             previous: self.applied,
             next: work.next,
             next_at: work.next_at,
             published: position(self.published),
-        };
-        let begun = self.processor.store.begin(self.lease, advance, looking);
-        begun.await
+        }
     }
 
-    async fn write(
+    async fn rehearse(
         &self,
-        transaction: &mut S::Transaction,
+        rehearsal: &mut S::Rehearsal,
         span: (Position, Position),
         part: (&Reads, &Batch, &[Slot]),
-    ) -> Result<Commit, Error> {
-        let commit = self.decide(transaction, span, part).await?;
-        within("writing a batch", transaction.write(&commit)).await?;
-        Ok(commit)
+    ) -> Result<(), Error> {
+        let loaded = within("loading a batch", rehearsal.load(part.0)).await?;
+        let commit = self.decide(loaded, span, part)?;
+        within("writing a batch", rehearsal.write(&commit)).await
     }
 
-    async fn decide(
+    fn decide(
         &self,
-        transaction: &mut S::Transaction,
+        Loaded { rows, now }: Loaded,
         span: (Position, Position),
         (reads, batch, slots): (&Reads, &Batch, &[Slot]),
     ) -> Result<Commit, Error> {
-        let (rows, now) = within("loading a batch", transaction.load(reads)).await?;
         let decision = decide(reads, rows, batch, now)?;
         Ok(build(
             self.lease,

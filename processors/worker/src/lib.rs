@@ -43,6 +43,6 @@ pub mod simulation {
     pub use crate::commit::Commit;
     pub use crate::hold::{Ended, Processor, hold};
     pub use crate::postgres::{Memory, Postgres};
-    pub use crate::seam::{Advance, Feed, Lease, Log, Looking, Row, Store, Transaction};
+    pub use crate::seam::{Advance, Feed, Lease, Loaded, Log, Rehearsal, Row, Store, Transaction};
     pub use crate::turns::Turns;
 }

@@ -4,8 +4,11 @@
 
 mod accounts;
 mod batch;
+mod counted;
+mod fence;
 mod memory;
 mod partitions;
+mod rehearsal;
 mod rows;
 mod session;
 
@@ -20,6 +23,7 @@ use crate::{Error, times};
 
 pub(crate) use batch::Batch;
 pub use memory::Memory;
+pub(crate) use rehearsal::Rehearsal;
 use session::{Prepared, Sessions};
 
 /// What a processor's sessions run with. Plans are made for keys, not for tables: a plan made while a table
@@ -68,7 +72,7 @@ pub struct Postgres {
 
 impl Postgres {
     pub fn new(pool: PgPool, lease: Duration, memory: Memory) -> Self {
-        const PREPARED: &[Prepared] = &[partitions::MOVE_POSITION, batch::FIND_KEYS];
+        const PREPARED: &[Prepared] = &[fence::MOVE_POSITION, batch::FIND_KEYS];
         Self {
             sessions: Sessions::new(pool.clone(), PREPARED),
             pool,

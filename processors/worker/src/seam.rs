@@ -48,19 +48,18 @@ pub struct Advance {
     pub published: Position,
 }
 
-/// How a transaction looks at what its batch touches.
-#[derive(Debug, Clone, Copy)]
-pub enum Looking<'a> {
-    /// One batch, known from the start: its keys are looked for at once, and accounts that this process remembers are
-    /// believed as far as they are confirmed before the COMMIT.
-    Once(&'a Reads),
-    /// Perhaps several batches, none of which is committed: everything is read under locks.
-    Carefully,
+/// What a batch is decided from.
+#[derive(Debug)]
+pub struct Loaded {
+    pub rows: Rows,
+    /// Of a clock that is not behind the rows and never says a time that was certain before.
+    pub now: Timestamp,
 }
 
 /// Postgres.
 pub trait Store: Clone + Send + Sync + 'static {
     type Transaction: Transaction;
+    type Rehearsal: Rehearsal;
 
     /// Every ledger and its units.
     fn ledgers(&self) -> impl Future<Output = Result<Ledgers, Error>> + Send;
@@ -141,30 +140,39 @@ pub trait Store: Clone + Send + Sync + 'static {
         position: Position,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Opens a transaction that moves the position and makes the past certain; `Fenced` when it is not ours to move.
+    /// Opens a transaction that moves the position and makes the past certain, and reads what its batch touches; accounts are
+    /// locked, or remembered. `Fenced` when the position is not ours to move.
     fn begin(
         &self,
         lease: Lease,
         advance: Advance,
-        looking: Looking<'_>,
-    ) -> impl Future<Output = Result<Self::Transaction, Error>> + Send;
+        reads: &Reads,
+    ) -> impl Future<Output = Result<(Self::Transaction, Loaded), Error>> + Send;
+
+    /// The same for a transaction that is never committed; it reads nothing yet.
+    fn rehearse(
+        &self,
+        lease: Lease,
+        advance: Advance,
+    ) -> impl Future<Output = Result<Self::Rehearsal, Error>> + Send;
 }
 
 /// One batch's transaction; dropped without `commit`, it never happened.
 pub trait Transaction: Send {
-    /// Reads what the batch touches, and a clock that is not behind it and never says a time that was certain before.
-    /// Accounts are locked, or remembered.
-    fn load(
-        &mut self,
-        reads: &Reads,
-    ) -> impl Future<Output = Result<(Rows, Timestamp), Error>> + Send;
-
-    /// `Conflict` when the accounts are not those that were loaded: others wrote them since they were remembered. What was
-    /// written may be remembered from now on.
+    /// Once. `Conflict` when the accounts are not those that were loaded: others wrote them since they were remembered. What
+    /// was written may be remembered from now on.
     fn write(&mut self, commit: &Commit) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// An error leaves open whether it happened.
     fn commit(self) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Finds out what can be written: parts of a batch, one after another.
+pub trait Rehearsal: Send {
+    /// Reads what the next part touches; accounts are locked.
+    fn load(&mut self, reads: &Reads) -> impl Future<Output = Result<Loaded, Error>> + Send;
+
+    fn write(&mut self, commit: &Commit) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// The log.

@@ -48,6 +48,10 @@ const _: () = {
         "Postgres ends a statement before we give up its session"
     );
     assert!(
+        within(LOCK_MAX, LOCK_MAX, STEP_MAX),
+        "a batch that begins waits for its position and its accounts, and says so before we give up its session"
+    );
+    assert!(
         UNWRITTEN_MAX.as_millis() < IDLE_MAX.as_millis(),
         "a batch gives up its place before Postgres ends its session"
     );

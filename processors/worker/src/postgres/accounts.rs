@@ -9,115 +9,116 @@ use schemas::Metadata;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::batch::Batch;
 use super::classify;
+use super::counted::Counted;
 use super::memory::Held;
 use crate::Error;
 use crate::accounts::AccountEntry;
 
-impl Batch {
-    /// The rows as they are to be, beside the versions that were decided from.
-    pub(super) fn posted<'a>(
-        &self,
-        entries: &[&'a AccountEntry],
-    ) -> Result<Vec<Posted<'a>>, Error> {
-        let versions = self.versions_of(entries)?.into_iter();
-        let posted = entries
-            .iter()
-            .zip(versions)
-            .map(|((key, row), decided_from)| Posted {
-                ledger: key.ledger,
-                id: &key.id,
-                decided_from,
-                balance: row.account.balance.minor,
-                version: row.account.version,
-                changed_at: row.changed_at,
-            });
-        Ok(posted.collect())
-    }
+/// The rows as they are to be, beside the versions that were decided from.
+pub(super) fn posted<'a>(
+    held: &[Held],
+    entries: &[&'a AccountEntry],
+) -> Result<Vec<Posted<'a>>, Error> {
+    let versions = versions_of(held, entries)?.into_iter();
+    let posted = entries
+        .iter()
+        .zip(versions)
+        .map(|((key, row), decided_from)| Posted {
+            ledger: key.ledger,
+            id: &key.id,
+            decided_from,
+            balance: row.account.balance.minor,
+            version: row.account.version,
+            changed_at: row.changed_at,
+        });
+    Ok(posted.collect())
+}
 
-    pub(super) async fn rewrite_accounts(
-        &mut self,
-        changed: &[&AccountEntry],
-    ) -> Result<(), Error> {
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let versions = self.versions_of(changed)?.into_iter();
-        let places: Vec<RowPlace> = versions.map(|version| version.place).collect();
-        let updated = sqlx::query(REWRITE_ACCOUNTS)
-            .bind(places)
-            .bind(column(changed, |row| row.account.balance.minor))
-            .bind(column(changed, |row| row.account.version))
-            .bind(column(changed, |row| row.changed_at.nanoseconds()))
-            .bind(column(changed, |row| row.account.status.as_str()))
-            .bind(column(changed, min_balance))
-            .bind(column(changed, metadata))
-            .fetch_all(self.counted())
-            .await
-            .map_err(|error| classify("changing accounts", error))?;
-        self.wrote_rows(changed, &updated)
+/// Gives them as they lie now, as `open_accounts` does.
+pub(super) async fn rewrite_accounts(
+    transaction: &mut Counted,
+    held: &[Held],
+    changed: &[&AccountEntry],
+) -> Result<Vec<Held>, Error> {
+    if changed.is_empty() {
+        return Ok(Vec::new());
     }
+    let versions = versions_of(held, changed)?.into_iter();
+    let places: Vec<RowPlace> = versions.map(|version| version.place).collect();
+    let updated = sqlx::query(REWRITE_ACCOUNTS)
+        .bind(places)
+        .bind(column(changed, |row| row.account.balance.minor))
+        .bind(column(changed, |row| row.account.version))
+        .bind(column(changed, |row| row.changed_at.nanoseconds()))
+        .bind(column(changed, |row| row.account.status.as_str()))
+        .bind(column(changed, min_balance))
+        .bind(column(changed, metadata))
+        .fetch_all(transaction.ask())
+        .await
+        .map_err(|error| classify("changing accounts", error))?;
+    wrote_rows(changed, &updated)
+}
 
-    pub(super) async fn open_accounts(&mut self, opened: &[&AccountEntry]) -> Result<(), Error> {
-        if opened.is_empty() {
-            return Ok(());
-        }
-        let ledgers: Vec<i32> = opened.iter().map(|(key, _)| key.ledger).collect();
-        let inserted = sqlx::query(OPEN_ACCOUNTS)
-            .bind(ledgers)
-            .bind(column(opened, |row| row.account.id.as_str()))
-            .bind(column(opened, |row| row.account.currency.as_str()))
-            .bind(column(opened, |row| {
-                i16::from(row.account.balance.exponent)
-            }))
-            .bind(column(opened, |row| row.account.kind.as_deref()))
-            .bind(column(opened, |row| row.account.status.as_str()))
-            .bind(column(opened, |row| row.account.balance.minor))
-            .bind(column(opened, min_balance))
-            .bind(column(opened, |row| row.account.version))
-            .bind(column(opened, metadata))
-            .bind(column(opened, |row| row.opening.min_balance))
-            .bind(column(opened, |row| {
-                row.opening.metadata.as_ref().map(Metadata::as_str)
-            }))
-            .bind(column(opened, |row| row.account.opened_at.nanoseconds()))
-            .bind(column(opened, |row| row.changed_at.nanoseconds()))
-            .fetch_all(self.counted())
-            .await
-            .map_err(|error| classify("opening accounts", error))?;
-        self.wrote_rows(opened, &inserted)
+pub(super) async fn open_accounts(
+    transaction: &mut Counted,
+    opened: &[&AccountEntry],
+) -> Result<Vec<Held>, Error> {
+    if opened.is_empty() {
+        return Ok(Vec::new());
     }
+    let ledgers: Vec<i32> = opened.iter().map(|(key, _)| key.ledger).collect();
+    let inserted = sqlx::query(OPEN_ACCOUNTS)
+        .bind(ledgers)
+        .bind(column(opened, |row| row.account.id.as_str()))
+        .bind(column(opened, |row| row.account.currency.as_str()))
+        .bind(column(opened, |row| {
+            i16::from(row.account.balance.exponent)
+        }))
+        .bind(column(opened, |row| row.account.kind.as_deref()))
+        .bind(column(opened, |row| row.account.status.as_str()))
+        .bind(column(opened, |row| row.account.balance.minor))
+        .bind(column(opened, min_balance))
+        .bind(column(opened, |row| row.account.version))
+        .bind(column(opened, metadata))
+        .bind(column(opened, |row| row.opening.min_balance))
+        .bind(column(opened, |row| {
+            row.opening.metadata.as_ref().map(Metadata::as_str)
+        }))
+        .bind(column(opened, |row| row.account.opened_at.nanoseconds()))
+        .bind(column(opened, |row| row.changed_at.nanoseconds()))
+        .fetch_all(transaction.ask())
+        .await
+        .map_err(|error| classify("opening accounts", error))?;
+    wrote_rows(opened, &inserted)
+}
 
-    /// The versions of these accounts that were loaded; both sides are in the order of their keys.
-    fn versions_of(&self, entries: &[&AccountEntry]) -> Result<Vec<RowVersion>, Error> {
-        let mut held = self.held.iter();
-        let mut versions = Vec::with_capacity(entries.len());
-        for (key, _) in entries {
-            let held = held.find(|held| held.key == *key).ok_or_else(|| {
-                Error::Stopped("an account was changed that was not loaded".to_owned())
-            })?;
-            versions.push(held.version);
-        }
-        Ok(versions)
+/// The versions of these accounts that were loaded; both sides are in the order of their keys.
+fn versions_of(held: &[Held], entries: &[&AccountEntry]) -> Result<Vec<RowVersion>, Error> {
+    let mut held = held.iter();
+    let mut versions = Vec::with_capacity(entries.len());
+    for (key, _) in entries {
+        let held = held.find(|held| held.key == *key).ok_or_else(|| {
+            Error::Stopped("an account was changed that was not loaded".to_owned())
+        })?;
+        versions.push(held.version);
     }
+    Ok(versions)
+}
 
-    /// Each row says which account it is, in whatever order.
-    fn wrote_rows(&mut self, entries: &[&AccountEntry], rows: &[PgRow]) -> Result<(), Error> {
-        if rows.len() != entries.len() {
-            return Err(Error::Stopped(format!(
-                "{} rows of accounts were written, {} were decided",
-                rows.len(),
-                entries.len()
-            )));
-        }
-        for written in rows {
-            let held = written_account(written, entries);
-            self.written
-                .push(held.map_err(|error| classify("reading where accounts lie", error))?);
-        }
-        Ok(())
+/// Each row says which account it is, in whatever order.
+fn wrote_rows(entries: &[&AccountEntry], rows: &[PgRow]) -> Result<Vec<Held>, Error> {
+    if rows.len() != entries.len() {
+        return Err(Error::Stopped(format!(
+            "{} rows of accounts were written, {} were decided",
+            rows.len(),
+            entries.len()
+        )));
     }
+    rows.iter()
+        .map(|written| written_account(written, entries))
+        .collect::<Result<_, _>>()
+        .map_err(|error| classify("reading where accounts lie", error))
 }
 
 fn column<'a, T>(entries: &[&'a AccountEntry], value: impl Fn(&'a AccountRow) -> T) -> Vec<T> {

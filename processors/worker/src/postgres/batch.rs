@@ -5,162 +5,152 @@
 
 mod load;
 
-use journal::{AppendError, Appended, RowVersion};
-use ledger::{AccountRow, Reads, Rows};
-use schemas::Timestamp;
-use sqlx::PgConnection;
+use journal::{AppendError, RowVersion};
+use ledger::{Reads, Rows};
 
-use super::classify;
+use super::accounts::{open_accounts, posted, rewrite_accounts};
+use super::counted::Counted;
+use super::fence::{self, Moved, move_position};
 use super::memory::{Held, Memory, ServerStart};
-use super::session::OpenTransaction;
+use super::{Postgres, classify, uuids};
 use crate::accounts::AccountWrites;
 use crate::commit::Commit;
-use crate::seam::Transaction;
+use crate::seam::{Advance, Lease, Loaded, Transaction};
 use crate::{Error, metrics};
 
-pub(super) use load::{FIND_KEYS, FirstLook};
+pub(super) use load::{Accounts, FIND_KEYS, transfers};
+use load::{FirstLook, confirm};
 
 pub struct Batch {
-    pub(super) transaction: OpenTransaction,
-    /// Nothing is decided before this time, whatever the clock says.
-    certain_at: Timestamp,
-    /// What the first round trip saw, for the first `load`.
-    first: Option<FirstLook>,
-    remembering: Option<Remembering>,
+    transaction: Counted,
+    memory: Memory,
+    server: ServerStart,
     /// The accounts of the batch that exist, in their order.
-    pub(super) held: Vec<Held>,
-    pub(super) how: How,
-    /// Accounts that statements of their own wrote.
-    pub(super) written: Vec<Held>,
-}
-
-/// For batches that may be committed.
-pub(super) struct Remembering {
-    pub(super) memory: Memory,
-    pub(super) server: ServerStart,
+    held: Vec<Held>,
+    how: How,
 }
 
 /// How the accounts of a batch are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
-    NotYet,
+enum How {
     Locked,
     /// From memory: to be confirmed.
     Believed,
 }
 
 impl Batch {
-    pub(super) fn new(
-        transaction: OpenTransaction,
-        certain_at: Timestamp,
-        first: Option<FirstLook>,
-        remembering: Option<Remembering>,
-    ) -> Self {
-        Self {
-            transaction,
-            certain_at,
-            first,
-            remembering,
-            held: Vec::new(),
-            how: How::NotYet,
-            written: Vec::new(),
-        }
-    }
-
-    fn remembered(&self, reads: &Reads) -> Option<Vec<Held>> {
-        let Remembering { memory, server, .. } = self.remembering.as_ref()?;
-        memory.take(*server, &reads.accounts)
-    }
-
-    fn believe(&mut self, held: Vec<Held>) -> Vec<Option<AccountRow>> {
-        metrics::accounts_remembered(held.len());
-        (self.held, self.how) = (held, How::Believed);
-        let rows = self.held.iter().map(|held| Some(held.row.clone()));
-        rows.collect()
-    }
-
-    /// The session, for one statement.
-    pub(super) fn counted(&mut self) -> &mut PgConnection {
-        metrics::statements(1);
-        &mut self.transaction
-    }
-
-    /// Somebody wrote what was believed.
-    fn refuted(&self) -> Error {
-        if let Some(Remembering { memory, .. }) = &self.remembering {
-            memory.refuted();
-            metrics::memory_stale();
-        }
-        Error::Conflict("an account has changed since it was remembered".into())
-    }
-
-    async fn write_all(&mut self, commit: &Commit) -> Result<(), Error> {
-        let writes = AccountWrites::of(commit);
-        if !self.confirm(writes.post.len() == self.held.len()).await? {
-            return Err(self.refuted());
-        }
-        self.open_accounts(&writes.open).await?;
-        self.rewrite_accounts(&writes.rewrite).await?;
-        let posted = self.posted(&writes.post)?;
-        let appended = journal::append(&mut self.transaction, commit.entry(), &posted).await;
-        let appended = appended.map_err(|error| match error {
-            AppendError::Postgres { doing, source } => classify(doing, source),
-            AppendError::Changed if self.how == How::Believed => self.refuted(),
-            AppendError::Changed | AppendError::Rows { .. } => Error::Stopped(error.to_string()),
-        })?;
-        metrics::statements(appended.statements);
-        self.remember(&writes, appended);
-        Ok(())
-    }
-
-    /// The next batch may believe it at once: if it is not committed, that one finds no such rows.
-    fn remember(&mut self, writes: &AccountWrites<'_>, appended: Appended) {
-        let Some(Remembering { memory, server }) = &self.remembering else {
-            return;
+    /// Keys are looked for together with BEGIN, so that nothing is left to ask where accounts are remembered.
+    pub(super) async fn begin(
+        store: &Postgres,
+        lease: Lease,
+        advance: Advance,
+        reads: &Reads,
+    ) -> Result<(Self, Loaded), Error> {
+        let fence = move_position(lease, advance, store.lease);
+        let first = fence.then_execute(FIND_KEYS, &uuids(&reads.transfers));
+        let begun = Counted::begin(&store.sessions, first).await;
+        let (mut transaction, mut answers) = begun.map_err(fence::failed)?;
+        let Moved { certain_at, server } = Moved::read(answers.next())?;
+        let keys = answers.next().unwrap_or_default();
+        let FirstLook { now, taken } = FirstLook::read(&keys).map_err(fence::failed)?;
+        let memory = store.memory.clone();
+        let (accounts, how) = match memory.take(server, &reads.accounts) {
+            Some(held) => (Accounts::believed(held, now), How::Believed),
+            None => {
+                let locked = Accounts::lock(&mut transaction, &reads.accounts).await?;
+                (locked, How::Locked)
+            }
         };
-        if self.how == How::Believed {
-            memory.confirmed();
+        let loaded = Loaded {
+            rows: Rows {
+                accounts: accounts.rows,
+                transfers: transfers(&mut transaction, reads, taken).await?,
+            },
+            now: accounts.now.max(certain_at),
+        };
+        let batch = Self {
+            transaction,
+            memory,
+            server,
+            held: accounts.held,
+            how,
+        };
+        Ok((batch, loaded))
+    }
+
+    /// Locks the accounts that are believed, if writing them does not do that anyway: some are only read, or are written by
+    /// more than one statement. Whether they are what was believed.
+    async fn confirm(&mut self, writes: &AccountWrites<'_>) -> Result<bool, Error> {
+        if self.how == How::Locked || writes.post.len() == self.held.len() {
+            return Ok(true);
         }
-        let writer = appended.writer;
-        let posted = writes.post.iter().zip(appended.places);
-        let posted = posted.map(|((key, row), place)| Held {
-            key: key.clone(),
-            version: RowVersion { place, writer },
-            row: row.clone(),
-        });
-        let written = self.written.drain(..);
-        memory.put(*server, self.held.drain(..).chain(written).chain(posted));
+        confirm(&mut self.transaction, &self.held).await
+    }
+
+    /// An account is not what was decided from.
+    fn changed(&self) -> Error {
+        match self.how {
+            How::Locked => changed_under_lock(),
+            How::Believed => {
+                self.memory.refuted();
+                metrics::memory_stale();
+                Error::Conflict("an account has changed since it was remembered".into())
+            }
+        }
     }
 }
 
 impl Transaction for Batch {
-    async fn load(&mut self, reads: &Reads) -> Result<(Rows, Timestamp), Error> {
-        let first = self.first.take();
-        let (accounts, now) = match (&first, self.remembered(reads)) {
-            (Some(FirstLook { now, .. }), Some(held)) => (self.believe(held), *now),
-            _ => self.lock_accounts(&reads.accounts).await?,
-        };
-        let transfers = self.transfers(reads, first).await?;
-        let rows = Rows {
-            accounts,
-            transfers,
-        };
-        Ok((rows, now.max(self.certain_at)))
-    }
-
     async fn write(&mut self, commit: &Commit) -> Result<(), Error> {
-        assert!(
-            self.how != How::NotYet,
-            "what is written was decided from what was loaded"
-        );
-        self.write_all(commit).await
+        let writes = AccountWrites::of(commit);
+        if !self.confirm(&writes).await? {
+            return Err(self.changed());
+        }
+        let written = write(&mut self.transaction, &self.held, commit, &writes).await?;
+        let written = written.ok_or_else(|| self.changed())?;
+        if self.how == How::Believed {
+            self.memory.confirmed();
+        }
+        // The next batch may believe it at once: if it is not committed, that one finds no such rows.
+        let left = self.held.drain(..).chain(written);
+        self.memory.put(self.server, left);
+        Ok(())
     }
 
     async fn commit(self) -> Result<(), Error> {
-        metrics::statements(1);
         self.transaction
             .commit()
             .await
             .map_err(|error| Error::unavailable("committing a batch", error))
     }
+}
+
+/// Writes a commit and gives the accounts that it wrote, as they lie now; `None` when one is not what was decided from.
+pub(super) async fn write(
+    transaction: &mut Counted,
+    held: &[Held],
+    commit: &Commit,
+    writes: &AccountWrites<'_>,
+) -> Result<Option<Vec<Held>>, Error> {
+    let mut written = open_accounts(transaction, &writes.open).await?;
+    written.extend(rewrite_accounts(transaction, held, &writes.rewrite).await?);
+    let posted = posted(held, &writes.post)?;
+    let appended = match transaction.append(commit.entry(), &posted).await {
+        Ok(appended) => appended,
+        Err(AppendError::Changed) => return Ok(None),
+        Err(AppendError::Postgres { doing, source }) => return Err(classify(doing, source)),
+        Err(error @ AppendError::Rows { .. }) => return Err(Error::Stopped(error.to_string())),
+    };
+    let writer = appended.writer;
+    let places = writes.post.iter().zip(appended.places);
+    written.extend(places.map(|((key, row), place)| Held {
+        key: key.clone(),
+        version: RowVersion { place, writer },
+        row: row.clone(),
+    }));
+    Ok(Some(written))
+}
+
+pub(super) fn changed_under_lock() -> Error {
+    Error::Stopped("an account has changed while it was locked".to_owned())
 }

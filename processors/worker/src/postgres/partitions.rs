@@ -5,18 +5,19 @@
 use std::time::Duration;
 
 use journal::{CommitRow, Ledgers, Stretch, partition_number};
+use ledger::Reads;
 use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use sqlx::Row as _;
 use streams::DeadLetterRecord;
 
-use super::batch::{FIND_KEYS, FirstLook, Remembering};
-use super::session::{First, OpenTransaction, Prepared};
-use super::{Batch, Postgres, classify, uuids};
-use crate::seam::{Advance, Lease, Looking, Row, Store};
-use crate::{Error, metrics, times};
+use super::session::{First, OpenTransaction};
+use super::{Batch, Postgres, Rehearsal, classify};
+use crate::seam::{Advance, Lease, Loaded, Row, Store};
+use crate::{Error, times};
 
 impl Store for Postgres {
     type Transaction = Batch;
+    type Rehearsal = Rehearsal;
 
     async fn ledgers(&self) -> Result<Ledgers, Error> {
         journal::ledgers(&self.pool)
@@ -166,59 +167,15 @@ impl Store for Postgres {
         &self,
         lease: Lease,
         advance: Advance,
-        looking: Looking<'_>,
-    ) -> Result<Batch, Error> {
-        // BEGIN and what goes with it.
-        metrics::statements(1);
-        let failed = |error| classify("moving the position", error);
-        let numbers = [
-            i64::from(partition_number(lease.partition)),
-            lease.epoch,
-            advance.previous.number(),
-            advance.next.number(),
-            advance.next_at.nanoseconds(),
-            advance.published.number(),
-            i64::try_from(self.lease.as_millis()).expect("a lease is seconds long"),
-        ];
-        let fence = First::execute(MOVE_POSITION, &numbers);
-        let first = match looking {
-            Looking::Once(reads) => fence.then_execute(FIND_KEYS, &uuids(&reads.transfers)),
-            Looking::Carefully => fence,
-        };
-        let (transaction, answers) = OpenTransaction::begin(&self.sessions, first)
-            .await
-            .map_err(failed)?;
-        let mut answers = answers.into_iter();
-        let moved = answers.next().unwrap_or_default();
-        let moved = moved.first().ok_or(Error::Fenced)?;
-        let mut remembering = None;
-        let mut first = None;
-        if let Some(keys) = answers.next() {
-            first = Some(FirstLook::read(&keys).map_err(failed)?);
-            remembering = Some(Remembering {
-                memory: self.memory.clone(),
-                server: moved.try_get(1).map_err(failed)?,
-            });
-        }
-        let certain_at = Timestamp::from_nanoseconds(moved.try_get(0).map_err(failed)?);
-        Ok(Batch::new(transaction, certain_at, first, remembering))
+        reads: &Reads,
+    ) -> Result<(Batch, Loaded), Error> {
+        Batch::begin(self, lease, advance, reads).await
+    }
+
+    async fn rehearse(&self, lease: Lease, advance: Advance) -> Result<Rehearsal, Error> {
+        Rehearsal::begin(self, lease, advance).await
     }
 }
-
-/// It may wait for the row, so whatever comes after it is a statement of its own, with a later
-/// snapshot.
-pub(super) const MOVE_POSITION: Prepared = Prepared {
-    name: "move_position",
-    text: "
-    UPDATE partitions
-       SET applied = $4,
-           applied_at = $5,
-           published = greatest(published, $6),
-           lease_until = clock_timestamp() + $7 * interval '1 millisecond',
-           certain_at = greatest(certain_at, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)
-     WHERE partition = $1 AND epoch = $2 AND applied = $3
- RETURNING certain_at, (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS server",
-};
 
 impl Postgres {
     /// Ends the sessions that keep a takeover waiting: their leases have run out.

@@ -12,23 +12,23 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow as _, Row as _};
 use uuid::Uuid;
 
-use super::{Batch, How};
+use crate::postgres::classify;
+use crate::postgres::counted::Counted;
 use crate::postgres::memory::Held;
 use crate::postgres::rows::account;
 use crate::postgres::session::Prepared;
-use crate::postgres::{classify, uuids};
 use crate::{Error, metrics};
 
 /// What came with BEGIN.
-pub(in crate::postgres) struct FirstLook {
+pub(super) struct FirstLook {
     pub(super) now: Timestamp,
     /// Keys of the batch that are taken; one that is taken by now is met when it is inserted.
-    taken: Vec<Uuid>,
+    pub(super) taken: Vec<Uuid>,
 }
 
 impl FirstLook {
     /// From the rows of `FIND_KEYS`.
-    pub(in crate::postgres) fn read(rows: &[PgRow]) -> Result<Self, sqlx::Error> {
+    pub(super) fn read(rows: &[PgRow]) -> Result<Self, sqlx::Error> {
         let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
         let taken = rows.iter().map(|row| row.try_get(1));
         let taken: Vec<Option<Uuid>> = taken.collect::<Result<_, _>>()?;
@@ -39,84 +39,97 @@ impl FirstLook {
     }
 }
 
-impl Batch {
-    pub(super) async fn lock_accounts(
-        &mut self,
+/// The accounts of a batch.
+pub(in crate::postgres) struct Accounts {
+    /// Those that exist, in the order of their keys.
+    pub(in crate::postgres) held: Vec<Held>,
+    /// One for each key.
+    pub(in crate::postgres) rows: Vec<Option<AccountRow>>,
+    pub(in crate::postgres) now: Timestamp,
+}
+
+impl Accounts {
+    /// From memory: to be confirmed.
+    pub(super) fn believed(held: Vec<Held>, now: Timestamp) -> Self {
+        metrics::accounts_remembered(held.len());
+        let rows = held.iter().map(|held| Some(held.row.clone()));
+        Self {
+            rows: rows.collect(),
+            held,
+            now,
+        }
+    }
+
+    pub(in crate::postgres) async fn lock(
+        transaction: &mut Counted,
         keys: &[AccountKey],
-    ) -> Result<(Vec<Option<AccountRow>>, Timestamp), Error> {
+    ) -> Result<Self, Error> {
         let ledgers: Vec<i32> = keys.iter().map(|key| key.ledger).collect();
         let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
         let failed = |error| classify("locking the accounts of a batch", error);
-        let rows = sqlx::query(LOCK_ACCOUNTS)
+        let locked = sqlx::query(LOCK_ACCOUNTS)
             .bind(ledgers)
             .bind(ids)
-            .fetch_all(self.counted())
+            .fetch_all(transaction.ask())
             .await
             .map_err(failed)?;
-        let now = rows.first().ok_or(sqlx::Error::RowNotFound);
+        let now = locked.first().ok_or(sqlx::Error::RowNotFound);
         let now = now.and_then(|row| row.try_get(16)).map_err(failed)?;
-        let held = rows.iter().filter_map(|row| account(row).transpose());
-        self.held = held.collect::<Result<_, _>>().map_err(failed)?;
-        self.how = How::Locked;
-        metrics::accounts_read(self.held.len());
-        let mut accounts = Vec::with_capacity(keys.len());
+        let held = locked.iter().filter_map(|row| account(row).transpose());
+        let held: Vec<Held> = held.collect::<Result<_, _>>().map_err(failed)?;
+        metrics::accounts_read(held.len());
+        let mut rows = Vec::with_capacity(keys.len());
         // Both sides are in the order of (ledger, id).
         let mut missing = keys.iter();
-        for Held { key, row, .. } in &self.held {
-            accounts.extend(missing.by_ref().take_while(|k| *k != key).map(|_| None));
-            accounts.push(Some(row.clone()));
+        for Held { key, row, .. } in &held {
+            rows.extend(missing.by_ref().take_while(|k| *k != key).map(|_| None));
+            rows.push(Some(row.clone()));
         }
-        accounts.extend(missing.map(|_| None));
+        rows.extend(missing.map(|_| None));
         assert_eq!(
-            accounts.len(),
+            rows.len(),
             keys.len(),
             "accounts come back in the order of their keys"
         );
-        Ok((accounts, microseconds(now)))
+        let now = microseconds(now);
+        Ok(Self { held, rows, now })
     }
+}
 
-    /// The transfers that own the keys of the batch.
-    pub(super) async fn transfers(
-        &mut self,
-        reads: &Reads,
-        first: Option<FirstLook>,
-    ) -> Result<Vec<Option<Transfer>>, Error> {
-        let taken = first.map_or_else(|| uuids(&reads.transfers), |first| first.taken);
-        let mut known = HashMap::new();
-        if !taken.is_empty() {
-            let failed = |error| classify("reading the transfers of a batch", error);
-            let rows = sqlx::query(TRANSFERS)
-                .bind(taken)
-                .fetch_all(self.counted())
-                .await
-                .map_err(failed)?;
-            for row in &rows {
-                let TransferRow { transfer, .. } = TransferRow::from_row(row).map_err(failed)?;
-                known.insert(transfer.id, transfer);
-            }
-        }
-        let mut transfer = |id: &TransferId| known.remove(id);
-        Ok(reads.transfers.iter().map(&mut transfer).collect())
-    }
-
-    /// Locks the accounts that are believed, if writing them does not do that anyway: some are only read, or are written by
-    /// more than one statement. Whether they are what was believed.
-    pub(super) async fn confirm(&mut self, only_posted: bool) -> Result<bool, Error> {
-        if self.how != How::Believed || only_posted {
-            return Ok(true);
-        }
-        metrics::statements(1);
-        let held = &self.held;
-        let confirmed: i64 = sqlx::query_scalar(CONFIRM_ACCOUNTS)
-            .bind(column(held, |held| held.key.ledger))
-            .bind(column(held, |held| held.key.id.as_str()))
-            .bind(column(held, |held| held.version.place))
-            .bind(column(held, |held| held.version.writer))
-            .fetch_one(&mut *self.transaction)
+/// The transfers that own the keys of the batch, of which at most these are `taken`.
+pub(in crate::postgres) async fn transfers(
+    transaction: &mut Counted,
+    reads: &Reads,
+    taken: Vec<Uuid>,
+) -> Result<Vec<Option<Transfer>>, Error> {
+    let mut known = HashMap::new();
+    if !taken.is_empty() {
+        let failed = |error| classify("reading the transfers of a batch", error);
+        let rows = sqlx::query(TRANSFERS)
+            .bind(taken)
+            .fetch_all(transaction.ask())
             .await
-            .map_err(|error| classify("confirming the accounts of a batch", error))?;
-        Ok(usize::try_from(confirmed) == Ok(held.len()))
+            .map_err(failed)?;
+        for row in &rows {
+            let TransferRow { transfer, .. } = TransferRow::from_row(row).map_err(failed)?;
+            known.insert(transfer.id, transfer);
+        }
     }
+    let mut transfer = |id: &TransferId| known.remove(id);
+    Ok(reads.transfers.iter().map(&mut transfer).collect())
+}
+
+/// Locks accounts that are believed; whether they are what was believed.
+pub(super) async fn confirm(transaction: &mut Counted, held: &[Held]) -> Result<bool, Error> {
+    let confirmed: i64 = sqlx::query_scalar(CONFIRM_ACCOUNTS)
+        .bind(column(held, |held| held.key.ledger))
+        .bind(column(held, |held| held.key.id.as_str()))
+        .bind(column(held, |held| held.version.place))
+        .bind(column(held, |held| held.version.writer))
+        .fetch_one(transaction.ask())
+        .await
+        .map_err(|error| classify("confirming the accounts of a batch", error))?;
+    Ok(usize::try_from(confirmed) == Ok(held.len()))
 }
 
 fn column<'r, R, V>(rows: &'r [R], get: impl Fn(&'r R) -> V) -> Vec<V> {

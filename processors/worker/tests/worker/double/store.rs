@@ -3,15 +3,16 @@
 //! Invariant: reads see what is committed, and every write of a partition's row carries its epoch.
 
 use journal::{CommitRow, Ledgers};
+use ledger::Reads;
 use schemas::{Event, LinePosition, Partition, Position, Timestamp};
 use streams::DeadLetterRecord;
 use worker::Error;
-use worker::simulation::{Advance, Lease, Looking, Row, Store as Seam};
+use worker::simulation::{Advance, Lease, Loaded, Row, Store as Seam};
 
 use super::faults::Point;
 use super::process::Process;
 use super::sessions::Lock;
-use super::transaction::{FirstLook, Transaction};
+use super::transaction::{FirstLook, Open, Rehearsal, Transaction};
 use super::world::{PartitionRow, Tables, World};
 
 #[derive(Clone)]
@@ -63,6 +64,42 @@ impl Store {
         };
         self.0.call(point, failed, effect).await
     }
+
+    /// BEGIN, and what is looked at together with it.
+    async fn open<T>(
+        &self,
+        lease: Lease,
+        advance: Advance,
+        look: impl FnOnce(&World) -> T,
+    ) -> Result<(Open, T), Error> {
+        let process = &self.0;
+        let is_ours =
+            |row: &PartitionRow| row.epoch == lease.epoch && row.applied == advance.previous;
+        let effect = async {
+            if !is_ours(process.world.lock().row(lease.partition)) {
+                return Err(Error::Fenced);
+            }
+            let lock = Lock::Partition(lease.partition);
+            let opened = process.world.with_lock(lock, None, |world| {
+                if !is_ours(world.row(lease.partition)) {
+                    return Err(Error::Fenced);
+                }
+                let open = Open {
+                    process: process.clone(),
+                    session: world.sessions.open(lease.partition),
+                    lease,
+                    advance,
+                    certain_at: world.row(lease.partition).certain_at.max(world.now()),
+                    own: Tables::default(),
+                };
+                Ok((open, look(world)))
+            });
+            let (open, looked) = opened.await?;
+            open.rest();
+            Ok((open, looked))
+        };
+        process.call(Point::Begin, failed, effect).await
+    }
 }
 
 impl World {
@@ -105,6 +142,7 @@ impl World {
 
 impl Seam for Store {
     type Transaction = Transaction;
+    type Rehearsal = Rehearsal;
 
     async fn ledgers(&self) -> Result<Ledgers, Error> {
         self.read(Point::Ledgers, |world| world.tables.ledgers.clone())
@@ -252,42 +290,15 @@ impl Seam for Store {
         &self,
         lease: Lease,
         advance: Advance,
-        looking: Looking<'_>,
-    ) -> Result<Transaction, Error> {
-        let process = &self.0;
-        let is_ours =
-            |row: &PartitionRow| row.epoch == lease.epoch && row.applied == advance.previous;
-        let effect = async {
-            if !is_ours(process.world.lock().row(lease.partition)) {
-                return Err(Error::Fenced);
-            }
-            let lock = Lock::Partition(lease.partition);
-            let opened = process.world.with_lock(lock, None, |world| {
-                if !is_ours(world.row(lease.partition)) {
-                    return Err(Error::Fenced);
-                }
-                let certain_at = world.row(lease.partition).certain_at.max(world.now());
-                Ok(Transaction {
-                    process: process.clone(),
-                    certain_at,
-                    first: match looking {
-                        Looking::Once(reads) => Some(FirstLook::at(world, &reads.transfers)),
-                        Looking::Carefully => None,
-                    },
-                    remembers: matches!(looking, Looking::Once(_)),
-                    held: Vec::new(),
-                    written: Vec::new(),
-                    is_believed: false,
-                    session: world.sessions.open(lease.partition),
-                    lease,
-                    advance,
-                    own: Tables::default(),
-                })
-            });
-            let transaction = opened.await?;
-            transaction.rest();
-            Ok(transaction)
-        };
-        process.call(Point::Begin, failed, effect).await
+        reads: &Reads,
+    ) -> Result<(Transaction, Loaded), Error> {
+        let look = |world: &World| FirstLook::at(world, &reads.transfers);
+        let (open, first) = self.open(lease, advance, look).await?;
+        Transaction::load(open, first, reads).await
+    }
+
+    async fn rehearse(&self, lease: Lease, advance: Advance) -> Result<Rehearsal, Error> {
+        let (open, ()) = self.open(lease, advance, |_| ()).await?;
+        Ok(Rehearsal(open))
     }
 }

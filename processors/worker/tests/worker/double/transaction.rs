@@ -9,7 +9,7 @@ use ledger::{AccountKey, AccountRow, Reads, Rows};
 use rand::RngExt as _;
 use schemas::{Outcome, Timestamp, Transfer, TransferId};
 use worker::Error;
-use worker::simulation::{Advance, Commit, Lease, Transaction as Seam};
+use worker::simulation::{Advance, Commit, Lease, Loaded};
 
 use super::constraints::{View, by_key};
 use super::faults::Point;
@@ -21,26 +21,30 @@ use super::world::{Tables, World};
 /// The description of a command that the double refuses to store.
 pub(crate) const POISON: &str = "poison";
 
-pub(crate) struct Transaction {
+/// What every transaction has.
+pub(super) struct Open {
     pub(super) process: Process,
     pub(super) session: u64,
     pub(super) lease: Lease,
     pub(super) advance: Advance,
     /// Nothing is decided before this time.
     pub(super) certain_at: Timestamp,
-    /// What came with its begin, for its first batch.
-    pub(super) first: Option<FirstLook>,
-    /// Whether its process remembers what it commits.
-    pub(super) remembers: bool,
-    /// The accounts of its batch that exist.
-    pub(super) held: Vec<Remembered>,
-    /// What its process believes of it already; its versions are known once it is committed.
-    pub(super) written: Vec<Remembered>,
-    /// They are from memory, and to be confirmed.
-    pub(super) is_believed: bool,
     /// What it has written; seen by itself, and by others once it is committed.
     pub(super) own: Tables,
 }
+
+pub(crate) struct Transaction {
+    open: Open,
+    /// The accounts of its batch that exist.
+    held: Vec<Remembered>,
+    /// They are from memory, and to be confirmed.
+    is_believed: bool,
+    /// What its process believes of it already; its versions are known once it is committed.
+    written: Vec<Remembered>,
+}
+
+/// Reads under locks, and leaves nothing in memory.
+pub(crate) struct Rehearsal(pub(super) Open);
 
 /// The clock, and the transfers that own the keys of a batch.
 pub(super) struct FirstLook {
@@ -58,7 +62,7 @@ impl FirstLook {
     }
 }
 
-impl Transaction {
+impl Open {
     /// Between two statements.
     pub(super) fn rest(&self) {
         self.process
@@ -83,39 +87,35 @@ impl Transaction {
         Ok(())
     }
 
-    async fn read(&mut self, reads: &Reads) -> Result<(Rows, Timestamp), Error> {
-        let first = self.first.take();
-        let remembered = self.remembers.then(|| self.process.take(&reads.accounts));
-        let believed = first.as_ref().zip(remembered.flatten());
-        let (accounts, now) = if let Some((first, held)) = believed {
-            self.process.world.lock().seen.count("batches from memory");
-            let accounts = held.iter().map(|held| Some(held.row.clone())).collect();
-            (self.held, self.is_believed) = (held, true);
-            (accounts, first.now)
-        } else {
-            let accounts = self.lock_and_read(&reads.accounts).await?;
-            (accounts, self.process.world.lock().now())
-        };
-        let world = self.process.world.lock();
-        let first = first.unwrap_or_else(|| FirstLook::at(&world, &reads.transfers));
+    /// What a batch is decided from, with its accounts from here.
+    fn loaded(
+        &self,
+        reads: &Reads,
+        first: &FirstLook,
+        accounts: Vec<Option<AccountRow>>,
+        now: Timestamp,
+    ) -> Loaded {
         let stored = |id| {
             let own = self.own.transfers.get(id);
             own.or_else(|| first.taken.get(id)).cloned()
         };
         let transfers = reads.transfers.iter().map(stored).collect();
-        let rows = Rows {
-            accounts,
-            transfers,
-        };
-        Ok((rows, now.max(self.certain_at)))
+        Loaded {
+            rows: Rows {
+                accounts,
+                transfers,
+            },
+            now: now.max(self.certain_at),
+        }
     }
 
+    /// One for each key, and what exists.
     async fn lock_and_read(
-        &mut self,
+        &self,
         keys: &[AccountKey],
-    ) -> Result<Vec<Option<AccountRow>>, Error> {
+    ) -> Result<(Vec<Option<AccountRow>>, Vec<Remembered>), Error> {
         let mut accounts: Vec<Option<AccountRow>> = Vec::with_capacity(keys.len());
-        self.held.clear();
+        let mut held = Vec::new();
         for key in keys {
             if let Some(own) = self.own.accounts.get(key) {
                 accounts.push(Some(own.clone()));
@@ -127,35 +127,13 @@ impl Transaction {
                 continue;
             }
             let read = |world: &mut World| Ok(world.remembered(key));
-            let held = world
+            let read = world
                 .with_lock(Lock::Account(key), Some(self.session), read)
                 .await?;
-            accounts.push(Some(held.row.clone()));
-            self.held.push(held);
+            accounts.push(Some(read.row.clone()));
+            held.push(read);
         }
-        Ok(accounts)
-    }
-
-    /// Locks what is believed, and looks whether it is still so.
-    async fn confirm(&self) -> Result<(), Error> {
-        for Remembered { key, version, .. } in self.held.iter().filter(|_| self.is_believed) {
-            let is_so = |world: &mut World| {
-                if version
-                    .get()
-                    .is_some_and(|it| world.tables.versions.get(key) == Some(it))
-                {
-                    return Ok(());
-                }
-                world.seen.count("stale memories");
-                Err(Error::Conflict("an account has changed".into()))
-            };
-            let locked =
-                self.process
-                    .world
-                    .with_lock(Lock::Account(key), Some(self.session), is_so);
-            locked.await?;
-        }
-        Ok(())
+        Ok((accounts, held))
     }
 
     /// Runs a statement that waits for nobody.
@@ -194,72 +172,155 @@ impl Transaction {
         Ok(())
     }
 
-    /// The next batch may believe it at once.
-    fn remember(&mut self) {
-        let written = self.own.accounts.iter().map(|(key, row)| Remembered {
-            key: key.clone(),
-            version: Arc::default(),
-            row: row.clone(),
-        });
-        self.written = written.collect();
-        self.process.remember(&self.held);
-        self.process.remember(&self.written);
-    }
-
-    async fn write_all(&mut self, commit: &Commit) -> Result<(), Error> {
-        self.confirm().await?;
+    async fn write(&mut self, commit: &Commit) -> Result<(), Error> {
         self.execute(|mut view| view.write_accounts(commit))?;
         self.insert_transfers(commit).await?;
         self.execute(|mut view| view.insert_journal(commit))
     }
 }
 
-impl Seam for Transaction {
-    async fn load(&mut self, reads: &Reads) -> Result<(Rows, Timestamp), Error> {
-        let process = self.process.clone();
+impl Transaction {
+    pub(super) async fn load(
+        open: Open,
+        first: FirstLook,
+        reads: &Reads,
+    ) -> Result<(Self, Loaded), Error> {
+        let process = open.process.clone();
         let effect = async {
-            self.statement()?;
-            let read = self.read(reads).await;
-            self.rest();
-            read
+            open.statement()?;
+            let loaded = Self::read(open, &first, reads).await?;
+            loaded.0.open.rest();
+            Ok(loaded)
         };
         process.call(Point::Load, failed, effect).await
     }
 
-    async fn write(&mut self, commit: &Commit) -> Result<(), Error> {
-        let process = self.process.clone();
-        let effect = async {
-            self.statement()?;
-            let written = self.write_all(commit).await;
-            self.rest();
-            written
+    async fn read(open: Open, first: &FirstLook, reads: &Reads) -> Result<(Self, Loaded), Error> {
+        let remembered = open.process.take(&reads.accounts);
+        let is_believed = remembered.is_some();
+        let (accounts, held, now) = if let Some(held) = remembered {
+            open.process.world.lock().seen.count("batches from memory");
+            let accounts = held.iter().map(|held| Some(held.row.clone())).collect();
+            (accounts, held, first.now)
+        } else {
+            let (accounts, held) = open.lock_and_read(&reads.accounts).await?;
+            (accounts, held, open.process.world.lock().now())
         };
-        process.call(Point::Write, failed, effect).await?;
-        if self.remembers {
-            self.remember();
+        let loaded = open.loaded(reads, first, accounts, now);
+        let transaction = Self {
+            open,
+            held,
+            is_believed,
+            written: Vec::new(),
+        };
+        Ok((transaction, loaded))
+    }
+
+    /// Locks what is believed, and looks whether it is still so.
+    async fn confirm(&self) -> Result<(), Error> {
+        for Remembered { key, version, .. } in self.held.iter().filter(|_| self.is_believed) {
+            let is_so = |world: &mut World| {
+                if version
+                    .get()
+                    .is_some_and(|it| world.tables.versions.get(key) == Some(it))
+                {
+                    return Ok(());
+                }
+                world.seen.count("stale memories");
+                Err(Error::Conflict("an account has changed".into()))
+            };
+            let locked = self.open.process.world.with_lock(
+                Lock::Account(key),
+                Some(self.open.session),
+                is_so,
+            );
+            locked.await?;
         }
         Ok(())
     }
 
-    async fn commit(self) -> Result<(), Error> {
+    /// The next batch may believe it at once.
+    fn remember(&mut self) {
+        let written = self.open.own.accounts.iter().map(|(key, row)| Remembered {
+            key: key.clone(),
+            version: Arc::default(),
+            row: row.clone(),
+        });
+        self.written = written.collect();
+        self.open.process.remember(&self.held);
+        self.open.process.remember(&self.written);
+    }
+
+    async fn write_all(&mut self, commit: &Commit) -> Result<(), Error> {
+        self.confirm().await?;
+        self.open.write(commit).await
+    }
+}
+
+impl worker::simulation::Transaction for Transaction {
+    async fn write(&mut self, commit: &Commit) -> Result<(), Error> {
+        let process = self.open.process.clone();
         let effect = async {
-            let mut world = self.process.world.lock();
-            if !world.sessions.is_open(self.session) {
+            self.open.statement()?;
+            let written = self.write_all(commit).await;
+            self.open.rest();
+            written
+        };
+        process.call(Point::Write, failed, effect).await?;
+        self.remember();
+        Ok(())
+    }
+
+    async fn commit(self) -> Result<(), Error> {
+        let Open {
+            process, session, ..
+        } = &self.open;
+        let effect = async {
+            let mut world = process.world.lock();
+            if !world.sessions.is_open(*session) {
                 return Err(ended());
             }
-            world.apply(&self);
-            world.sessions.close(self.session);
+            world.apply(&self.open);
+            world.sessions.close(*session);
             for Remembered { key, version, .. } in &self.written {
                 let written = version.set(world.tables.versions[key]);
                 written.expect("a row is written once");
             }
             Ok(())
         };
-        self.process.call(Point::Commit, failed, effect).await
+        process.call(Point::Commit, failed, effect).await
     }
 }
 
-impl Drop for Transaction {
+impl worker::simulation::Rehearsal for Rehearsal {
+    async fn load(&mut self, reads: &Reads) -> Result<Loaded, Error> {
+        let Self(open) = self;
+        let effect = async {
+            open.statement()?;
+            let read = open.lock_and_read(&reads.accounts).await;
+            open.rest();
+            let (accounts, _) = read?;
+            let world = open.process.world.lock();
+            let first = FirstLook::at(&world, &reads.transfers);
+            Ok(open.loaded(reads, &first, accounts, world.now()))
+        };
+        open.process.call(Point::Load, failed, effect).await
+    }
+
+    async fn write(&mut self, commit: &Commit) -> Result<(), Error> {
+        let Self(open) = self;
+        let process = open.process.clone();
+        let effect = async {
+            open.statement()?;
+            let written = open.write(commit).await;
+            open.rest();
+            written
+        };
+        process.call(Point::Write, failed, effect).await
+    }
+}
+
+impl Drop for Open {
     /// The server may learn late that a process is gone; until then its locks stay.
     fn drop(&mut self) {
         let mut world = self.process.world.lock();
@@ -282,8 +343,8 @@ impl World {
         }
     }
 
-    fn apply(&mut self, transaction: &Transaction) {
-        let Transaction {
+    fn apply(&mut self, transaction: &Open) {
+        let Open {
             lease,
             advance,
             certain_at,

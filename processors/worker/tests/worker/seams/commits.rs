@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use journal::{DeadLetter, Decided, Lines, link};
-use ledger::{Batch, Decision, Item};
+use ledger::{Batch, Decision, Item, Reads};
 use schemas::{
     Actor, Command, DeadLettered, Encoder, Event, KeyId, LedgerName, LinePosition, Outcome,
     Partition, Position, Timestamp, Units,
 };
 use streams::EventRecord;
 use worker::Error;
-use worker::simulation::{Advance, Commit, Lease, Transaction};
+use worker::simulation::{Advance, Commit, Lease, Loaded, Rehearsal, Store, Transaction as _};
 
 use crate::servers::LEDGER;
 
@@ -70,23 +70,53 @@ pub(super) fn dead_letter(batch: &Batch, body: &'static [u8], named: bool) -> De
     }
 }
 
-/// Loads, decides and writes, all but the COMMIT.
-pub(crate) async fn write<T: Transaction>(
-    transaction: &mut T,
+/// Begins a transaction, decides and writes: all but the COMMIT.
+pub(crate) async fn open<S: Store>(
+    store: &S,
     lease: Lease,
+    advance: Advance,
+    batch: &Batch,
+) -> Result<(S::Transaction, Commit), Error> {
+    open_behind(store, (lease, advance), batch, None, [0; 32]).await
+}
+
+/// Behind the commit of this hash, and with a dead letter.
+pub(crate) async fn open_behind<S: Store>(
+    store: &S,
+    (lease, advance): (Lease, Advance),
     batch: &Batch,
     dead: Option<DeadLetter>,
     previous_hash: [u8; 32],
-) -> Result<Commit, Error> {
+) -> Result<(S::Transaction, Commit), Error> {
     let reads = ledger::reads(batch);
-    let (rows, now) = transaction.load(&reads).await?;
+    let (mut transaction, loaded) = store.begin(lease, advance, &reads).await?;
+    let Loaded { rows, now } = loaded;
     let decision = ledger::apply(&reads, rows, batch, now);
     let commit = commit_of(lease, batch, decision, dead, now, previous_hash);
     transaction.write(&commit).await?;
+    Ok((transaction, commit))
+}
+
+/// Loads, decides and writes.
+pub(super) async fn rehearse<R: Rehearsal>(
+    rehearsal: &mut R,
+    lease: Lease,
+    batch: &Batch,
+) -> Result<Commit, Error> {
+    let reads = ledger::reads(batch);
+    let loaded = rehearsal.load(&reads).await?;
+    let commit = decide(lease, batch, &reads, loaded);
+    rehearsal.write(&commit).await?;
     Ok(commit)
 }
 
-pub(super) fn commit_of(
+pub(crate) fn decide(lease: Lease, batch: &Batch, reads: &Reads, loaded: Loaded) -> Commit {
+    let Loaded { rows, now } = loaded;
+    let decision = ledger::apply(reads, rows, batch, now);
+    commit_of(lease, batch, decision, None, now, [0; 32])
+}
+
+fn commit_of(
     lease: Lease,
     batch: &Batch,
     decision: Decision,

@@ -2,10 +2,10 @@
 
 use schemas::{EventKind, Outcome, Partition};
 use worker::Error;
-use worker::simulation::{Commit, Lease, Looking, Store, Transaction as _};
+use worker::simulation::{Commit, Lease, Store, Transaction as _};
 
 use super::bench::Bench;
-use super::commits::{batch, step, write};
+use super::commits::{batch, open, step};
 
 super::contract! {
     a_stale_balance_is_never_posted_on;
@@ -44,12 +44,8 @@ impl<S: Store> Process<S> {
     /// Decides these commands and writes them: all but the COMMIT.
     pub(crate) async fn open(&self, lines: &[&str]) -> Result<(S::Transaction, Commit), Error> {
         let commands = batch(self.lease.partition, self.applied + 1, lines);
-        let reads = ledger::reads(&commands);
         let advance = step(self.applied, self.applied + 1);
-        let begun = self.store.begin(self.lease, advance, Looking::Once(&reads));
-        let mut transaction = begun.await?;
-        let commit = write(&mut transaction, self.lease, &commands, None, [0; 32]).await?;
-        Ok((transaction, commit))
+        open(&self.store, self.lease, advance, &commands).await
     }
 
     /// And commits them; gives what became of each.

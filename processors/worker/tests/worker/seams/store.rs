@@ -8,11 +8,11 @@ use schemas::{
     Account, AccountStatus, After, Event, EventKind, LinePosition, Money, Outcome, Partition,
     Position, Timestamp, Transfer, Verdict,
 };
-use worker::simulation::{Commit, Lease, Looking, Row, Store, Transaction as _};
+use worker::simulation::{Commit, Lease, Loaded, Rehearsal as _, Row, Store, Transaction as _};
 use worker::{Error, times};
 
 use super::bench::Bench;
-use super::commits::{ACCEPTED_AT, batch, commit_of, dead_letter, step, write};
+use super::commits::{ACCEPTED_AT, batch, dead_letter, decide, open, open_behind, rehearse, step};
 use crate::double::copy;
 
 const FIRST: Partition = Partition(0);
@@ -85,29 +85,18 @@ async fn a_lease_that_ran_out_is_anybodys_and_its_old_owner_is_fenced(bench: imp
     assert!(is_fenced(
         store.bind_stream(old, Timestamp::default()).await
     ));
-    assert!(is_fenced(
-        store.begin(old, step(0, 1), Looking::Carefully).await
-    ));
-    store
-        .begin(taken.lease, step(0, 1), Looking::Carefully)
-        .await
-        .unwrap();
+    assert!(is_fenced(store.rehearse(old, step(0, 1)).await));
+    store.rehearse(taken.lease, step(0, 1)).await.unwrap();
 }
 
 async fn only_the_owner_moves_the_position_and_only_from_where_it_stands(bench: impl Bench) {
     let store = bench.store();
     let lease = take(&store, FIRST, "a").await.lease;
     let other = Lease { epoch: 9, ..lease };
-    assert!(is_fenced(
-        store.begin(other, step(0, 1), Looking::Carefully).await
-    ));
-    assert!(is_fenced(
-        store.begin(lease, step(4, 5), Looking::Carefully).await
-    ));
+    assert!(is_fenced(store.rehearse(other, step(0, 1)).await));
+    assert!(is_fenced(store.rehearse(lease, step(4, 5)).await));
     post(&store, lease, 0, 7, &[OPEN_WORLD]).await;
-    assert!(is_fenced(
-        store.begin(lease, step(0, 8), Looking::Carefully).await
-    ));
+    assert!(is_fenced(store.rehearse(lease, step(0, 8)).await));
     let row = take(&store, FIRST, "a").await;
     assert_eq!(row.applied, Position::new(0, 7));
     assert_eq!(row.applied_at, Timestamp::from_nanoseconds(ACCEPTED_AT + 1));
@@ -117,22 +106,12 @@ async fn only_the_owner_moves_the_position_and_only_from_where_it_stands(bench: 
 async fn what_is_dropped_without_commit_never_happened(bench: impl Bench) {
     let store = bench.store();
     let lease = take(&store, FIRST, "a").await.lease;
-    let mut transaction = store
-        .begin(lease, step(0, 7), Looking::Carefully)
-        .await
-        .unwrap();
     let opening = batch(FIRST, 7, &[OPEN_WORLD]);
-    write(&mut transaction, lease, &opening, None, [0; 32])
-        .await
-        .unwrap();
-    drop(transaction);
+    drop(open(&store, lease, step(0, 7), &opening).await.unwrap());
     assert_eq!(store.last_commit(FIRST).await.unwrap(), None);
-    let mut again = store
-        .begin(lease, step(0, 7), Looking::Carefully)
-        .await
-        .unwrap();
-    let (rows, _) = again.load(&ledger::reads(&opening)).await.unwrap();
-    assert_eq!(rows.accounts, [None]);
+    let mut again = store.rehearse(lease, step(0, 7)).await.unwrap();
+    let loaded = again.load(&ledger::reads(&opening)).await.unwrap();
+    assert_eq!(loaded.rows.accounts, [None]);
 }
 
 /// Rows of partitions, accounts and keys.
@@ -146,31 +125,18 @@ async fn a_dropped_transaction_gives_back_its_locks_at_once(bench: impl Bench) {
     let pay = r#"{"idempotency_key":"k","debit_account":"world","credit_account":"alice","amount":"1","currency":"USD"}"#;
     for written in [false, true] {
         let [here, there] = [batch(FIRST, 2, &[pay]), batch(SECOND, 3, &[pay])];
-        let mut dropped = store
-            .begin(first, step(1, 2), Looking::Carefully)
-            .await
-            .unwrap();
+        let mut dropped = store.rehearse(first, step(1, 2)).await.unwrap();
         if written {
-            write(&mut dropped, first, &here, None, [0; 32])
-                .await
-                .unwrap();
+            rehearse(&mut dropped, first, &here).await.unwrap();
         } else {
             dropped.load(&ledger::reads(&here)).await.unwrap();
         }
         drop(dropped);
         // Sooner than Postgres would end an idle session.
         let free = tokio::time::timeout(times::IDLE_MAX / 2, async {
-            let mut other = store
-                .begin(second, step(0, 3), Looking::Carefully)
-                .await
-                .unwrap();
-            let written = write(&mut other, second, &there, None, [0; 32]).await;
-            drop(
-                store
-                    .begin(first, step(1, 2), Looking::Carefully)
-                    .await
-                    .unwrap(),
-            );
+            let mut other = store.rehearse(second, step(0, 3)).await.unwrap();
+            let written = rehearse(&mut other, second, &there).await;
+            drop(store.rehearse(first, step(1, 2)).await.unwrap());
             written.unwrap()
         });
         let written = free.await.expect("nothing stays locked");
@@ -185,12 +151,8 @@ async fn a_fenced_transaction_holds_nothing(bench: impl Bench) {
     let old = Lease { epoch: 0, ..lease };
     // More than there are sessions.
     for _ in 0..16 {
-        assert!(is_fenced(
-            store.begin(old, step(0, 1), Looking::Carefully).await
-        ));
-        assert!(is_fenced(
-            store.begin(lease, step(3, 4), Looking::Carefully).await
-        ));
+        assert!(is_fenced(store.rehearse(old, step(0, 1)).await));
+        assert!(is_fenced(store.rehearse(lease, step(3, 4)).await));
     }
     let free = post(&store, lease, 0, 1, &[OPEN_WORLD]);
     tokio::time::timeout(times::IDLE_MAX / 2, free)
@@ -274,13 +236,9 @@ async fn every_kind_of_outcome_is_read_back_as_it_was_written(bench: impl Bench)
     for (position, (lines, body, named)) in [4, 9].into_iter().zip(bodies) {
         let commands = batch(FIRST, position, lines);
         let dead = dead_letter(&commands, body, named);
-        let mut transaction = store
-            .begin(lease, step(from, position), Looking::Carefully)
-            .await
-            .unwrap();
-        let written = write(
-            &mut transaction,
-            lease,
+        let (transaction, written) = open_behind(
+            &store,
+            (lease, step(from, position)),
             &commands,
             Some(dead.clone()),
             previous_hash,
@@ -314,10 +272,10 @@ async fn every_kind_of_outcome_is_read_back_as_it_was_written(bench: impl Bench)
 
         let reads = ledger::reads(&commands);
         let mut reading = store
-            .begin(lease, step(position, position + 1), Looking::Carefully)
+            .rehearse(lease, step(position, position + 1))
             .await
             .unwrap();
-        let (rows, now) = reading.load(&reads).await.unwrap();
+        let Loaded { rows, now } = reading.load(&reads).await.unwrap();
         assert!(now >= written.decided_at);
         for (key, row) in written.opened.iter().chain(&written.changed) {
             let place = reads.accounts.binary_search(key).unwrap();
@@ -351,33 +309,17 @@ async fn a_key_that_another_partition_took_meanwhile_is_a_conflict(bench: impl B
         batch(SECOND, 3, &[from_alice]),
     ];
 
-    let mut late = store
-        .begin(second, step(0, 3), Looking::Carefully)
-        .await
-        .unwrap();
     let reads = ledger::reads(&there);
-    let (rows, now) = late.load(&reads).await.unwrap();
-    let mut early = store
-        .begin(first, step(1, 2), Looking::Carefully)
-        .await
-        .unwrap();
-    write(&mut early, first, &here, None, [0; 32])
-        .await
-        .unwrap();
-    early.commit().await.unwrap();
-    let decision = ledger::apply(&reads, rows, &there, now);
-    let commit = commit_of(second, &there, decision, None, now, [0; 32]);
-    let refused = late.write(&commit).await;
+    let begun = store.begin(second, step(0, 3), &reads).await;
+    let (mut late, loaded) = begun.unwrap();
+    let early = open(&store, first, step(1, 2), &here).await;
+    early.unwrap().0.commit().await.unwrap();
+    let refused = late.write(&decide(second, &there, &reads, loaded)).await;
     assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
     drop(late);
 
-    let mut again = store
-        .begin(second, step(0, 3), Looking::Carefully)
-        .await
-        .unwrap();
-    let written = write(&mut again, second, &there, None, [0; 32])
-        .await
-        .unwrap();
+    let again = open(&store, second, step(0, 3), &there).await;
+    let (again, written) = again.unwrap();
     assert_eq!(written.events[0].event.outcome.kind(), EventKind::KeyReused);
     again.commit().await.unwrap();
 }
@@ -388,13 +330,9 @@ async fn a_command_that_cannot_be_stored_is_poison(bench: impl Bench) {
     post(&store, lease, 0, 1, &BEFORE[..3]).await;
     let refused = r#"{"idempotency_key":"k","debit_account":"world","credit_account":"bob","amount":"1","currency":"USD","description":"poison"}"#;
     let spoilt = batch(FIRST, 2, &[refused]);
-    let mut transaction = store
-        .begin(lease, step(1, 2), Looking::Carefully)
-        .await
-        .unwrap();
-    let written = write(&mut transaction, lease, &spoilt, None, [0; 32]).await;
+    let opened = open(&store, lease, step(1, 2), &spoilt).await;
+    let written = opened.map(|(_, commit)| commit);
     assert!(matches!(written, Err(Error::Poison(_))), "{written:?}");
-    drop(transaction);
     assert_eq!(take(&store, FIRST, "a").await.applied, Position::new(0, 1));
 }
 
@@ -434,12 +372,9 @@ async fn what_an_account_may_hold_is_written_with_what_it_holds(bench: impl Benc
     post(&store, lease, 0, 1, BEFORE).await;
     for (lines, position) in CHANGED_AND_USED.iter().zip(2..) {
         let commands = batch(FIRST, position, lines);
-        let mut transaction = store
-            .begin(lease, step(position - 1, position), Looking::Carefully)
-            .await
-            .unwrap();
-        let written = write(&mut transaction, lease, &commands, None, [0; 32]).await;
-        let written = written.unwrap_or_else(|error| panic!("{lines:?}: {}", error.chain()));
+        let opened = open(&store, lease, step(position - 1, position), &commands).await;
+        let opened = opened.unwrap_or_else(|error| panic!("{lines:?}: {}", error.chain()));
+        let (transaction, written) = opened;
         transaction.commit().await.unwrap();
         let refused = written
             .events
@@ -452,10 +387,10 @@ async fn what_an_account_may_hold_is_written_with_what_it_holds(bench: impl Benc
 
         let reads = ledger::reads(&commands);
         let mut reading = store
-            .begin(lease, step(position, position + 1), Looking::Carefully)
+            .rehearse(lease, step(position, position + 1))
             .await
             .unwrap();
-        let (rows, _) = reading.load(&reads).await.unwrap();
+        let Loaded { rows, .. } = reading.load(&reads).await.unwrap();
         for (key, row) in written.opened.iter().chain(&written.changed) {
             let place = reads.accounts.binary_search(key).unwrap();
             assert_eq!(rows.accounts[place].as_ref(), Some(row));
@@ -530,28 +465,20 @@ async fn write_spoilt<S: Store>(
 ) -> Result<(), Error> {
     let commands = batch(FIRST, 2, &[line]);
     let reads = ledger::reads(&commands);
-    let mut transaction = store
-        .begin(lease, step(1, 2), Looking::Carefully)
-        .await
-        .unwrap();
-    let (rows, now) = transaction.load(&reads).await.unwrap();
-    let decision = ledger::apply(&reads, rows, &commands, now);
-    let mut commit = commit_of(lease, &commands, decision, None, now, [0; 32]);
+    let mut rehearsal = store.rehearse(lease, step(1, 2)).await.unwrap();
+    let loaded = rehearsal.load(&reads).await.unwrap();
+    let mut commit = decide(lease, &commands, &reads, loaded);
     spoil(&mut commit);
-    transaction.write(&commit).await
+    rehearsal.write(&commit).await
 }
 
 async fn a_second_write_stands_on_the_first(bench: impl Bench) {
     let store = bench.store();
     let lease = take(&store, FIRST, "a").await.lease;
-    let mut transaction = store
-        .begin(lease, step(0, 9), Looking::Carefully)
-        .await
-        .unwrap();
+    let mut rehearsal = store.rehearse(lease, step(0, 9)).await.unwrap();
     for (lines, position) in [(BEFORE, 4), (AFTER, 9)] {
         let commands = batch(FIRST, position, lines);
-        let written = write(&mut transaction, lease, &commands, None, [0; 32]).await;
-        let written = written.unwrap();
+        let written = rehearse(&mut rehearsal, lease, &commands).await.unwrap();
         let kinds: BTreeSet<&str> = written
             .events
             .iter()
@@ -561,7 +488,7 @@ async fn a_second_write_stands_on_the_first(bench: impl Bench) {
             && kinds.contains(EventKind::AccountFrozen.as_str());
         assert_eq!(stands_on_the_first, position == 9, "{kinds:?}");
     }
-    drop(transaction);
+    drop(rehearsal);
     assert_eq!(store.last_commit(FIRST).await.unwrap(), None);
 }
 
@@ -573,12 +500,7 @@ async fn no_commit_decides_before_what_was_certain(bench: impl Bench) {
     let renewed = bench.certain_at(FIRST).await;
     assert!(renewed > Timestamp::default());
 
-    drop(
-        store
-            .begin(lease, step(0, 1), Looking::Carefully)
-            .await
-            .unwrap(),
-    );
+    drop(store.rehearse(lease, step(0, 1)).await.unwrap());
     assert_eq!(
         bench.certain_at(FIRST).await,
         renewed,
@@ -592,13 +514,10 @@ async fn no_commit_decides_before_what_was_certain(bench: impl Bench) {
     let later = Timestamp::from_nanoseconds(committed.nanoseconds() + 3_600_000_000_000);
     bench.set_certain_at(FIRST, later).await;
     store.renew(lease, Position::default()).await.unwrap();
-    let mut transaction = store
-        .begin(lease, step(1, 2), Looking::Carefully)
-        .await
-        .unwrap();
     let change = batch(FIRST, 2, &[r#"{"command":"freeze_account","id":"world"}"#]);
-    let written = write(&mut transaction, lease, &change, None, [0; 32]).await;
-    assert_eq!(written.unwrap().decided_at, later);
+    let opened = open(&store, lease, step(1, 2), &change).await;
+    let (transaction, written) = opened.unwrap();
+    assert_eq!(written.decided_at, later);
     transaction.commit().await.unwrap();
     assert_eq!(bench.certain_at(FIRST).await, later);
     assert_eq!(bench.certain_at(SECOND).await, Timestamp::default());
@@ -607,12 +526,6 @@ async fn no_commit_decides_before_what_was_certain(bench: impl Bench) {
 /// Decides these commands and commits them.
 async fn post<S: Store>(store: &S, lease: Lease, from: u64, position: u64, lines: &[&str]) {
     let commands = batch(lease.partition, position, lines);
-    let reads = ledger::reads(&commands);
-    let looking = Looking::Once(&reads);
-    let begun = store.begin(lease, step(from, position), looking).await;
-    let mut transaction = begun.unwrap();
-    write(&mut transaction, lease, &commands, None, [0; 32])
-        .await
-        .unwrap();
-    transaction.commit().await.unwrap();
+    let opened = open(store, lease, step(from, position), &commands).await;
+    opened.unwrap().0.commit().await.unwrap();
 }

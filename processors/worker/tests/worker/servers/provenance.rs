@@ -1,5 +1,6 @@
 //! Who asked, what a refusal saw, and in which order commits happened.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use journal::{Lines, Stretch, commits_after, events_in, link};
@@ -7,10 +8,11 @@ use schemas::{Encoder, Partition, Position};
 use serde_json::Value;
 use streams::{CommandRecord, RecordIds};
 use worker::Config;
-use worker::simulation::{Looking, Store as _, Transaction as _};
+use worker::simulation::{Store as _, Transaction as _};
 
 use super::bed::{Servers, open, transfer, until};
-use crate::seams::commits::{batch, step, write};
+use super::remember::WAITING;
+use crate::seams::commits::{self, batch, decide, step};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -266,38 +268,31 @@ async fn commits_that_touched_a_common_account_stand_in_the_order_in_which_they_
     let world = r#"{"command":"open_account","id":"world","currency":"USD","min_balance":null}"#;
     let freeze = r#"{"command":"freeze_account","id":"world"}"#;
     let opening = batch(first, 1, &[world]);
-    let mut transaction = store
-        .begin(early, step(0, 1), Looking::Carefully)
-        .await
-        .unwrap();
-    write(&mut transaction, early, &opening, None, [0; 32])
-        .await
-        .unwrap();
-    transaction.commit().await.unwrap();
+    let opened = commits::open(&store, early, step(0, 1), &opening).await;
+    opened.unwrap().0.commit().await.unwrap();
 
-    // It begins first and decides last.
-    let mut slow = store
-        .begin(late, step(0, 1), Looking::Carefully)
-        .await
-        .unwrap();
-    let mut quick = store
-        .begin(early, step(1, 2), Looking::Carefully)
-        .await
-        .unwrap();
+    // Others, that remember nothing: the one that is quick has locked the account.
+    let [quick, slow] = [(); 2].map(|()| servers.store(Duration::from_mins(1)));
     let freezing = batch(first, 2, &[freeze]);
-    write(&mut quick, early, &freezing, None, [0; 32])
-        .await
-        .unwrap();
-    quick.commit().await.unwrap();
+    let reads = ledger::reads(&freezing);
+    let begun = quick.begin(early, step(1, 2), &reads).await;
+    let (mut quick, loaded) = begun.unwrap();
     let unfreezing = batch(
         second,
         1,
         &[r#"{"command":"unfreeze_account","id":"world"}"#],
     );
-    write(&mut slow, late, &unfreezing, None, [0; 32])
-        .await
-        .unwrap();
-    slow.commit().await.unwrap();
+    // It begins before the other one writes, and decides last.
+    let mut slow = pin!(commits::open(&slow, late, step(0, 1), &unfreezing));
+    let waits = async { until(async || servers.number(WAITING).await == 1).await };
+    tokio::select! {
+        _ = &mut slow => panic!("the other one holds the account"),
+        () = waits => {}
+    }
+    let freezing = decide(early, &freezing, &reads, loaded);
+    quick.write(&freezing).await.unwrap();
+    quick.commit().await.unwrap();
+    slow.await.unwrap().0.commit().await.unwrap();
     let order: Vec<(i16, i64)> =
         sqlx::query_as("SELECT partition, position FROM commits ORDER BY serial")
             .fetch_all(&servers.admin)

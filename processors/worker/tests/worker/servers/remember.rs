@@ -12,7 +12,7 @@ use super::bed::{Servers, until};
 use crate::seams::memory::{OPEN, Process, pay};
 
 const LEASE: Duration = Duration::from_secs(6);
-const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+pub(super) const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE wait_event_type = 'Lock' AND datname = current_database()";
 
 async fn start(servers: &Servers, partition: u16) -> Process<Postgres> {

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use schemas::Partition;
 use sqlx::Row as _;
-use worker::simulation::{Lease, Looking, Memory, Postgres, Store, Transaction as _};
+use worker::simulation::{Lease, Memory, Postgres, Store, Transaction as _};
 use worker::{Config, times};
 
 use super::bed::{Role, Servers, until};
 use super::wire::Wire;
-use crate::seams::commits::{batch, step, write};
+use crate::seams::commits::{batch, open, step};
 
 const PARTITION: Partition = Partition(0);
 const LEASE: Duration = Duration::from_secs(6);
@@ -42,14 +42,8 @@ pub(super) async fn take(store: &Postgres) -> Lease {
 /// The commit at `position`, behind the one before it.
 pub(super) async fn commit(store: &Postgres, lease: Lease, position: u64, lines: &[&str]) {
     let commands = batch(PARTITION, position, lines);
-    let reads = ledger::reads(&commands);
-    let mut transaction = store
-        .begin(lease, step(position - 1, position), Looking::Once(&reads))
-        .await
-        .unwrap();
-    write(&mut transaction, lease, &commands, None, [0; 32])
-        .await
-        .unwrap();
+    let opened = open(store, lease, step(position - 1, position), &commands).await;
+    let (transaction, _) = opened.unwrap();
     transaction.commit().await.unwrap();
 }
 
@@ -166,15 +160,9 @@ async fn a_transaction_dropped_at_any_await_leaves_its_session_outside() {
         let lines = transfers(next);
         let finished = {
             let commands = batch(PARTITION, next, &[&lines[0], &lines[1]]);
-            let reads = ledger::reads(&commands);
             let transaction = async {
-                let looking = Looking::Once(&reads);
-                let begun = store.begin(lease, step(applied, next), looking).await;
-                let mut transaction = begun.unwrap();
-                write(&mut transaction, lease, &commands, None, [0; 32])
-                    .await
-                    .unwrap();
-                transaction.commit().await.unwrap();
+                let opened = open(&store, lease, step(applied, next), &commands).await;
+                opened.unwrap().0.commit().await.unwrap();
             };
             polled(transaction, polls).await
         };
@@ -227,9 +215,7 @@ async fn a_fenced_transaction_leaves_its_session_usable() {
         ..lease
     };
     for position in 1..4 {
-        let fenced = store
-            .begin(old, step(position - 1, position), Looking::Carefully)
-            .await;
+        let fenced = store.rehearse(old, step(position - 1, position)).await;
         assert!(matches!(fenced.map(drop), Err(worker::Error::Fenced)));
         let lines: &[&str] = if position == 1 { OPEN } else { &[OPEN[0]] };
         commit(&store, lease, position, lines).await;
