@@ -1,11 +1,11 @@
-//! How much was done at a time: records on the log, commits, statements of a commit.
+//! How much was done at a time: records on the log, commits, round trips of a commit.
 //!
 //! Invariant: each is counted by who keeps it, before the load and after it: records by the stream, commits and what
-//! is in them by EVENTS, statements by the processors.
+//! is in them by EVENTS, round trips by the processors.
 
 use anyhow::Context;
 use serde::Serialize;
-use worker::metrics::{BATCH_COMMANDS, STATEMENTS};
+use worker::metrics::{BATCH_COMMANDS, ROUND_TRIPS};
 
 use super::client::Client;
 use super::figures::{per_second, round, seconds};
@@ -25,7 +25,7 @@ pub(super) struct Counters {
 /// As the processors counted, all of them together.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Processors {
-    statements: f64,
+    round_trips: f64,
     commits: f64,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Counts {
     pub(super) commands_per_commit: Option<f64>,
     /// Each with an answer to wait for: COMMIT is one, and what goes together with another is none of its own. Those of
     /// tries that were given up count too. `null`: a processor could not be asked both times.
-    pub(super) statements_per_commit: Option<f64>,
+    pub(super) round_trips_per_commit: Option<f64>,
 }
 
 impl Counters {
@@ -70,17 +70,17 @@ impl Counters {
             commits_per_second: per_second(landed.commits, taken(landed.last_commit)),
             commands_per_record: of(records),
             commands_per_commit: of(landed.commits),
-            statements_per_commit: processors
-                .and_then(|(before, after)| statements_per_commit(before, after)),
+            round_trips_per_commit: processors
+                .and_then(|(before, after)| round_trips_per_commit(before, after)),
         }
     }
 }
 
 /// `None` also where a processor was started anew in between: it counts from zero again.
-fn statements_per_commit(before: Processors, after: Processors) -> Option<f64> {
-    let statements = after.statements - before.statements;
+fn round_trips_per_commit(before: Processors, after: Processors) -> Option<f64> {
+    let round_trips = after.round_trips - before.round_trips;
     let commits = after.commits - before.commits;
-    (statements > 0.0 && commits > 0.0).then(|| round(statements / commits, 100.0))
+    (round_trips > 0.0 && commits > 0.0).then(|| round(round_trips / commits, 100.0))
 }
 
 async fn processors(addresses: &[String]) -> anyhow::Result<Processors> {
@@ -90,7 +90,7 @@ async fn processors(addresses: &[String]) -> anyhow::Result<Processors> {
         let host = address.strip_suffix("/metrics").unwrap_or(address);
         let page = Client::new(host, "")?.get("/metrics").await?;
         let page = std::str::from_utf8(&page.body).context("reading metrics")?;
-        all.statements += total(page, STATEMENTS);
+        all.round_trips += total(page, ROUND_TRIPS);
         all.commits += total(page, &format!("{BATCH_COMMANDS}_count"));
     }
     Ok(all)
@@ -121,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn statements_are_told_only_of_processors_that_counted_on() {
-        let at = |statements, commits| Processors {
-            statements,
+    fn round_trips_are_told_only_of_processors_that_counted_on() {
+        let at = |round_trips, commits| Processors {
+            round_trips,
             commits,
         };
         assert_eq!(
-            statements_per_commit(at(80.0, 10.0), at(165.0, 20.0)),
+            round_trips_per_commit(at(80.0, 10.0), at(165.0, 20.0)),
             Some(8.5)
         );
         for (before, after) in [
@@ -135,7 +135,7 @@ mod tests {
             (at(0.0, 10.0), at(0.0, 20.0)),
             (at(80.0, 10.0), at(80.0, 10.0)),
         ] {
-            assert_eq!(statements_per_commit(before, after), None);
+            assert_eq!(round_trips_per_commit(before, after), None);
         }
     }
 
@@ -159,7 +159,7 @@ mod tests {
             commits_per_second: 10.0,
             commands_per_record: Some(2.5),
             commands_per_commit: Some(20.0),
-            statements_per_commit: None,
+            round_trips_per_commit: None,
         };
         assert_eq!(counts, expected);
     }

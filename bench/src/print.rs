@@ -82,12 +82,12 @@ fn print_latencies(figures: &Figures) {
 fn print_counts(counts: &Counts) {
     let known = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
     println!(
-        "\n  records      {:>10.0} /s of {} commands\n  commits      {:>10.0} /s of {} commands in {} statements",
+        "\n  records      {:>10.0} /s of {} commands\n  commits      {:>10.0} /s of {} commands in {} round trips",
         counts.records_per_second,
         known(counts.commands_per_record),
         counts.commits_per_second,
         known(counts.commands_per_commit),
-        known(counts.statements_per_commit),
+        known(counts.round_trips_per_commit),
     );
 }
 

@@ -19,7 +19,7 @@ pub const COMMANDS_DUPLICATE: &str = "sluice_worker_commands_duplicate_total";
 pub const DEAD_LETTERS: &str = "sluice_worker_dead_letters_total";
 pub const RECORDS_APPLIED: &str = "sluice_worker_records_applied_total";
 pub const BATCH_COMMANDS: &str = "sluice_worker_batch_commands";
-pub const STATEMENTS: &str = "sluice_worker_statements_total";
+pub const ROUND_TRIPS: &str = "sluice_worker_round_trips_total";
 pub const COMMIT_SECONDS: &str = "sluice_worker_commit_duration_seconds";
 pub const APPLIED_LATENCY_SECONDS: &str = "sluice_worker_applied_latency_seconds";
 pub const CONFLICTS: &str = "sluice_worker_conflicts_total";
@@ -73,7 +73,7 @@ pub fn describe() {
     describe_counter!(RECORDS_APPLIED, "records of the log that were applied");
     describe_histogram!(BATCH_COMMANDS, "commands in one transaction");
     describe_counter!(
-        STATEMENTS,
+        ROUND_TRIPS,
         "messages to Postgres for batches, each with an answer to wait for, COMMIT among them"
     );
     describe_histogram!(
@@ -226,9 +226,9 @@ pub(crate) fn poison(partition: Partition) {
     counter!(POISON, "partition" => label(partition)).increment(1);
 }
 
-/// Sent to Postgres for a batch, each with an answer to wait for, also where it is rolled back.
-pub(crate) fn statements(count: u64) {
-    counter!(STATEMENTS).increment(count);
+/// Of one transaction, also where it is rolled back.
+pub(crate) fn round_trips(count: u64) {
+    counter!(ROUND_TRIPS).increment(count);
 }
 
 pub(crate) fn conflict() {

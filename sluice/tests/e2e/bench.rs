@@ -11,7 +11,7 @@ const PRINTED: [&str; 7] = [
     "worst second",
     "records ",
     "commits ",
-    " statements",
+    " round trips",
     "posted: ",
     "dropped: 0",
     "lost: 0  doubled: 0",
@@ -84,7 +84,7 @@ async fn the_figures_tell_every_second_and_how_much_was_done_at_a_time() {
     }
     // Begin and fence, lock, read, write, commit: some of them together, some perhaps tried twice.
     assert!(
-        (3.0..=16.0).contains(&number("statements_per_commit")),
+        (3.0..=16.0).contains(&number("round_trips_per_commit")),
         "{figures:#}"
     );
     assert_eq!(
@@ -124,7 +124,7 @@ async fn all_roles_in_one_process_are_measured_beside_their_servers() {
             .unwrap()
             > 0.0
     );
-    assert!(figures["statements_per_commit"].as_f64().unwrap() >= 3.0);
+    assert!(figures["round_trips_per_commit"].as_f64().unwrap() >= 3.0);
     assert_eq!(figures["settings"]["one_process"], true);
     assert_eq!(figures["verify"]["clean"], true);
 }

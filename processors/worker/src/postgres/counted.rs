@@ -20,7 +20,7 @@ struct RoundTrips(u64);
 
 impl Drop for RoundTrips {
     fn drop(&mut self) {
-        metrics::statements(self.0);
+        metrics::round_trips(self.0);
     }
 }
 
@@ -39,7 +39,7 @@ impl Counted {
         Ok((begun, answers.into_iter()))
     }
 
-    /// The session, for one statement.
+    /// The session, for one round trip.
     pub(super) fn ask(&mut self) -> &mut PgConnection {
         self.round_trips.0 += 1;
         &mut self.transaction
