@@ -42,7 +42,7 @@ pub mod simulation {
     pub use crate::accounts::{AccountEntry, AccountWrites};
     pub use crate::commit::Commit;
     pub use crate::hold::{Ended, Processor, hold};
-    pub use crate::postgres::{Memory, Postgres};
+    pub use crate::postgres::Postgres;
     pub use crate::seam::{Advance, Feed, Lease, Loaded, Log, Rehearsal, Row, Store, Transaction};
     pub use crate::turns::Turns;
 }

@@ -19,10 +19,11 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgPool};
 use uuid::Uuid;
 
-use crate::{Error, times};
+use crate::turns::Turns;
+use crate::{Config, Error, times};
 
 pub(crate) use batch::Batch;
-pub use memory::Memory;
+use memory::Memory;
 pub(crate) use rehearsal::Rehearsal;
 use session::{Prepared, Sessions};
 
@@ -56,9 +57,14 @@ pub fn session_options(options: PgConnectOptions) -> PgConnectOptions {
     ])
 }
 
-/// Connections for this many partitions: one each, and some for the process (more than are kept for transactions).
+/// Most connections for batches: a partition has one at a time.
+const FOR_BATCHES_MAX: u16 = 32;
+/// For everything else; none of them is kept for batches.
+const FOR_THE_REST: u16 = 4;
+
+/// Connections for this many partitions.
 pub fn sessions_max(partitions: u16) -> u32 {
-    u32::from(partitions).min(32) + 4
+    u32::from(partitions.min(FOR_BATCHES_MAX) + FOR_THE_REST)
 }
 
 /// Postgres, with the lease that its partitions are taken for.
@@ -71,13 +77,15 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    pub fn new(pool: PgPool, lease: Duration, memory: Memory) -> Self {
+    pub fn new(pool: PgPool, config: &Config) -> Self {
         const PREPARED: &[Prepared] = &[fence::MOVE_POSITION, batch::FIND_KEYS];
+        let kept_max = Turns::transactions_max(config.commits_in_flight);
+        let kept_max = kept_max.min(FOR_BATCHES_MAX.into());
         Self {
-            sessions: Sessions::new(pool.clone(), PREPARED),
+            sessions: Sessions::new(pool.clone(), PREPARED, kept_max),
             pool,
-            lease,
-            memory,
+            lease: config.lease,
+            memory: Memory::new(config.accounts_remembered_bytes_max),
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assign::{Assignment, create_partitions};
 use crate::hold::Processor;
-use crate::postgres::{Memory, Postgres};
+use crate::postgres::Postgres;
 use crate::turns::Turns;
 use crate::{Config, Error};
 
@@ -38,8 +38,7 @@ pub async fn run(
     if ready.send(()).is_err() {
         tracing::debug!("nobody waits for the processor to be ready");
     }
-    let memory = Memory::new(config.accounts_remembered_bytes_max);
-    let store = Postgres::new(connections.database, config.lease, memory);
+    let store = Postgres::new(connections.database, &config);
     let owner = owner();
     tracing::info!(owner, "processing");
     let assignment = Assignment::new(Processor {

@@ -46,6 +46,11 @@ impl Turns {
         }
     }
 
+    /// Transactions that are open at a time under turns: as many are decided as commit.
+    pub(crate) fn transactions_max(commits_in_flight: usize) -> usize {
+        commits_in_flight.saturating_mul(2)
+    }
+
     /// For a batch that somebody waits for.
     pub(crate) async fn next(&self) -> Result<Turn, Error> {
         let permit = self.permit().await?;

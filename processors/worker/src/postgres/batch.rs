@@ -54,12 +54,11 @@ impl Batch {
         let keys = answers.next().unwrap_or_default();
         let FirstLook { now, taken } = FirstLook::read(&keys).map_err(fence::failed)?;
         let memory = store.memory.clone();
-        let (accounts, how) = match memory.take(server, &reads.accounts) {
-            Some(held) => (Accounts::believed(held, now), How::Believed),
-            None => {
-                let locked = Accounts::lock(&mut transaction, &reads.accounts).await?;
-                (locked, How::Locked)
-            }
+        let (accounts, how) = if let Some(held) = memory.take(server, &reads.accounts) {
+            (Accounts::believed(held, now), How::Believed)
+        } else {
+            let locked = Accounts::lock(&mut transaction, &reads.accounts).await?;
+            (locked, How::Locked)
         };
         let loaded = Loaded {
             rows: Rows {
@@ -141,11 +140,13 @@ pub(super) async fn write(
         Err(AppendError::Postgres { doing, source }) => return Err(classify(doing, source)),
         Err(error @ AppendError::Rows { .. }) => return Err(Error::Stopped(error.to_string())),
     };
-    let writer = appended.writer;
     let places = writes.post.iter().zip(appended.places);
     written.extend(places.map(|((key, row), place)| Held {
         key: key.clone(),
-        version: RowVersion { place, writer },
+        version: RowVersion {
+            place,
+            writer: appended.writer,
+        },
         row: row.clone(),
     }));
     Ok(Some(written))

@@ -28,7 +28,7 @@ pub(super) struct Held {
 
 /// Shared by all partitions of a process.
 #[derive(Debug, Clone)]
-pub struct Memory {
+pub(super) struct Memory {
     accounts: Arc<Mutex<Accounts>>,
 }
 
@@ -52,7 +52,7 @@ type Rows = HashMap<AccountKey, (RowVersion, AccountRow)>;
 
 impl Memory {
     /// About so many bytes of accounts.
-    pub fn new(bytes_max: usize) -> Self {
+    pub(super) fn new(bytes_max: usize) -> Self {
         let accounts = Accounts {
             server: None,
             young: HashMap::new(),

@@ -18,15 +18,13 @@ use uuid::Uuid;
 
 use crate::times;
 
-/// Most sessions that are kept: transactions of a process take turns, but for full ones.
-const KEPT_MAX: usize = 2;
-
 /// The last sessions that committed are kept: the pool asks each that comes back whether it lives, a round trip for every
 /// transaction, and a session that stays has the first statements prepared.
 #[derive(Debug, Clone)]
 pub(super) struct Sessions {
     pool: PgPool,
     prepared: &'static [Prepared],
+    kept_max: usize,
     kept: Arc<Mutex<Vec<Session>>>,
 }
 
@@ -79,10 +77,11 @@ struct Session {
 }
 
 impl Sessions {
-    pub(super) fn new(pool: PgPool, prepared: &'static [Prepared]) -> Self {
+    pub(super) fn new(pool: PgPool, prepared: &'static [Prepared], kept_max: usize) -> Self {
         Self {
             pool,
             prepared,
+            kept_max,
             kept: Arc::default(),
         }
     }
@@ -102,7 +101,7 @@ impl Sessions {
     /// For a session that is outside of any transaction.
     fn keep(&self, session: Session) {
         let mut kept = self.kept();
-        if kept.len() < KEPT_MAX && session.taken_at.elapsed() < times::SESSION_KEPT_MAX {
+        if kept.len() < self.kept_max && session.taken_at.elapsed() < times::SESSION_KEPT_MAX {
             kept.push(session);
         } else {
             tokio::spawn(self.clone().give_back(session, ""));

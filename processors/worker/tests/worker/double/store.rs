@@ -65,12 +65,12 @@ impl Store {
         self.0.call(point, failed, effect).await
     }
 
-    /// BEGIN, and what is looked at together with it.
+    /// BEGIN, and what is seen together with it.
     async fn open<T>(
         &self,
         lease: Lease,
         advance: Advance,
-        look: impl FnOnce(&World) -> T,
+        see: impl FnOnce(&World) -> T,
     ) -> Result<(Open, T), Error> {
         let process = &self.0;
         let is_ours =
@@ -92,11 +92,11 @@ impl Store {
                     certain_at: world.row(lease.partition).certain_at.max(world.now()),
                     own: Tables::default(),
                 };
-                Ok((open, look(world)))
+                Ok((open, see(world)))
             });
-            let (open, looked) = opened.await?;
+            let (open, seen) = opened.await?;
             open.rest();
-            Ok((open, looked))
+            Ok((open, seen))
         };
         process.call(Point::Begin, failed, effect).await
     }
@@ -292,8 +292,8 @@ impl Seam for Store {
         advance: Advance,
         reads: &Reads,
     ) -> Result<(Transaction, Loaded), Error> {
-        let look = |world: &World| FirstLook::at(world, &reads.transfers);
-        let (open, first) = self.open(lease, advance, look).await?;
+        let see = |world: &World| FirstLook::at(world, &reads.transfers);
+        let (open, first) = self.open(lease, advance, see).await?;
         Transaction::load(open, first, reads).await
     }
 

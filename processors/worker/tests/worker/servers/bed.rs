@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use worker::simulation::{Memory, Postgres};
+use worker::simulation::Postgres;
 use worker::{Config, Connections};
 
 pub(crate) const LEDGER: &str = "sim";
@@ -67,7 +67,11 @@ impl Servers {
 
     /// With sessions and a memory of its own, as another process has it.
     pub(crate) fn store(&self, lease: Duration) -> Postgres {
-        Postgres::new(self.sessions(), lease, Memory::new(1 << 20))
+        let config = Config {
+            lease,
+            ..Config::default()
+        };
+        Postgres::new(self.sessions(), &config)
     }
 
     /// Sessions of another processor.

@@ -6,7 +6,7 @@ use schemas::{Partition, Position};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPoolOptions;
 use worker::Config;
-use worker::simulation::{Memory, Postgres, Store as _};
+use worker::simulation::{Postgres, Store as _};
 
 use super::bed::{Servers, open, transfer, until};
 use super::statements::{OPEN, commit, commit_transfers, take};
@@ -120,7 +120,7 @@ async fn the_parts_of_a_commit_see_nothing_of_one_another() {
     let options = servers.pool.connect_options();
     let one_session = PgPoolOptions::new().max_connections(1);
     let pool = one_session.connect_with((*options).clone()).await.unwrap();
-    let store = Postgres::new(pool.clone(), Duration::from_secs(6), Memory::new(1 << 20));
+    let store = Postgres::new(pool.clone(), &Config::default());
     let lease = take(&store).await;
     commit(&store, lease, 1, OPEN).await;
     commit_transfers(&store, lease, 2).await;

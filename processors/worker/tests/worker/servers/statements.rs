@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use schemas::Partition;
 use sqlx::Row as _;
-use worker::simulation::{Lease, Memory, Postgres, Store, Transaction as _};
+use worker::simulation::{Lease, Postgres, Store, Transaction as _};
 use worker::{Config, times};
 
 use super::bed::{Role, Servers, until};
@@ -15,7 +15,6 @@ use super::wire::Wire;
 use crate::seams::commits::{batch, open, step};
 
 const PARTITION: Partition = Partition(0);
-const LEASE: Duration = Duration::from_secs(6);
 pub(super) const OPEN: &[&str] = &[
     r#"{"command":"open_account","id":"world","currency":"USD","min_balance":null}"#,
     r#"{"command":"open_account","id":"alice","currency":"USD"}"#,
@@ -62,7 +61,7 @@ const USUAL: [&str; 3] = [
 async fn a_usual_commit_takes_three_round_trips() {
     let servers = Servers::start(1).await;
     let wire = Wire::start(&servers, 2).await;
-    let store = Postgres::new(wire.pool.clone(), LEASE, Memory::new(1 << 20));
+    let store = Postgres::new(wire.pool.clone(), &Config::default());
     let lease = take(&store).await;
     commit(&store, lease, 1, OPEN).await;
     commit_transfers(&store, lease, 2).await;
@@ -105,8 +104,7 @@ async fn a_usual_commit_takes_three_round_trips() {
 async fn what_is_remembered_is_not_read_again() {
     let servers = Servers::start(1).await;
     let wire = Wire::start(&servers, 1).await;
-    let memory = Memory::new(1 << 20);
-    let store = Postgres::new(wire.pool.clone(), LEASE, memory);
+    let store = Postgres::new(wire.pool.clone(), &Config::default());
     let lease = take(&store).await;
     commit(&store, lease, 1, OPEN).await;
     let refused = r#"{"idempotency_key":"r","debit_account":"alice","credit_account":"world","amount":"1","currency":"USD"}"#;
@@ -139,6 +137,41 @@ async fn what_is_remembered_is_not_read_again() {
     }
 }
 
+/// One is decided while another commits, twice.
+#[tokio::test]
+async fn as_many_sessions_are_kept_as_transactions_may_be_open() {
+    const OPEN_AT_ONCE: u16 = 4;
+    let servers = Servers::start(OPEN_AT_ONCE).await;
+    let wire = Wire::start(&servers, u32::from(OPEN_AT_ONCE)).await;
+    let config = Config {
+        commits_in_flight: 2,
+        ..Config::default()
+    };
+    let store = Postgres::new(wire.pool.clone(), &config);
+    let mut leases = Vec::new();
+    for partition in 0..OPEN_AT_ONCE {
+        let taken = store.take_over(Partition(partition), "us").await.unwrap();
+        leases.push(taken.expect("it is free").lease);
+    }
+    for position in 1..3 {
+        wire.asked();
+        let mut written = Vec::new();
+        for lease in &leases {
+            let id = format!("account-{}-{position}", lease.partition);
+            let line = format!(r#"{{"command":"open_account","id":"{id}","currency":"USD"}}"#);
+            let commands = batch(lease.partition, position, &[&line]);
+            let opened = open(&store, *lease, step(position - 1, position), &commands).await;
+            written.push(opened.unwrap().0);
+        }
+        for transaction in written {
+            transaction.commit().await.unwrap();
+        }
+    }
+    let asked = wire.asked();
+    let begun = asked.iter().filter(|asked| asked.starts_with("BEGIN; "));
+    assert_eq!(begun.count(), leases.len(), "{asked:#?}");
+}
+
 /// Whether statements are these, by their beginnings.
 fn are(asked: &[String], begin: &[&str]) -> bool {
     let mut pairs = asked.iter().zip(begin);
@@ -150,7 +183,7 @@ fn are(asked: &[String], begin: &[&str]) -> bool {
 async fn a_transaction_dropped_at_any_await_leaves_its_session_outside() {
     let servers = Servers::start(1).await;
     let wire = Wire::start(&servers, 1).await;
-    let store = Postgres::new(wire.pool.clone(), LEASE, Memory::new(1 << 20));
+    let store = Postgres::new(wire.pool.clone(), &Config::default());
     let lease = take(&store).await;
     commit(&store, lease, 1, OPEN).await;
     let mut applied = 1;
@@ -208,7 +241,7 @@ async fn polled(future: impl Future<Output = ()>, polls: u32) -> bool {
 async fn a_fenced_transaction_leaves_its_session_usable() {
     let servers = Servers::start(1).await;
     let wire = Wire::start(&servers, 1).await;
-    let store = Postgres::new(wire.pool.clone(), LEASE, Memory::new(1 << 20));
+    let store = Postgres::new(wire.pool.clone(), &Config::default());
     let lease = take(&store).await;
     let old = Lease {
         epoch: lease.epoch - 1,
