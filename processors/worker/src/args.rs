@@ -14,7 +14,7 @@ pub struct Args {
     /// Most commands in one transaction.
     #[arg(long, value_name = "N", env = "SLUICE_BATCH_COMMANDS")]
     pub batch_commands: Option<NonZeroUsize>,
-    /// Transactions of this process at a time, beside full ones: fewer are fuller.
+    /// Batches of this process that are decided and written at a time, while as many commit: fewer are fuller.
     #[arg(long, value_name = "N", env = "SLUICE_COMMITS_IN_FLIGHT")]
     pub commits_in_flight: Option<NonZeroUsize>,
     /// Longest time between the starts of two transactions that are not full and that nobody waits for, 3 unless given:

@@ -29,8 +29,8 @@ pub struct Config {
     pub batch_commands_max: usize,
     /// Most commands in one record; a longer one is a dead letter as a whole.
     pub record_commands_max: usize,
-    /// Transactions that the partitions of this process have open at a time: fewer are fuller ones, as records
-    /// gather while a partition waits for its turn.
+    /// Batches that the partitions of this process decide and write at a time, while as many commit: fewer are fuller
+    /// ones, as records gather while a partition waits for its turn.
     pub commits_in_flight: usize,
     /// Longest time between the starts of two transactions of this process that are not full and that nobody waits for.
     pub commit_interval_max: Duration,
