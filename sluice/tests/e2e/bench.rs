@@ -169,11 +169,7 @@ async fn interrupted_under_load_it_fails_and_writes_no_result() {
         args.extend(["--nats-monitor", &monitor, "--database"]);
         args.push(&system.database_url);
         let (mut bench, _) = Role::start(system.path(), command[0], &args).await;
-        let before = transfers(&system).await;
-        eventually("some of the load is applied", async || {
-            (transfers(&system).await >= before + 100).then_some(())
-        })
-        .await;
+        system.progress(100).await;
         bench.signal(Signal::SIGINT);
         let status = eventually("the bench ends", async || bench.ended()).await;
         let said = bench.log();
@@ -226,13 +222,6 @@ async fn a_result_that_cannot_be_written_is_told_before_anything_starts() {
         let expected = "error: writing /no/such/folder/result: ";
         assert!(said.starts_with(expected), "{command:?}: {said}");
     }
-}
-
-async fn transfers(system: &System) -> i64 {
-    sqlx::query_scalar("SELECT count(*) FROM transfers")
-        .fetch_one(&system.database)
-        .await
-        .unwrap()
 }
 
 /// Three seconds at 300 a second; gives what it wrote and what it printed.

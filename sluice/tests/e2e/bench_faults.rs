@@ -4,11 +4,10 @@
 
 use std::path::PathBuf;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::process::{Role, eventually};
+use crate::process::{Role, eventually, signal};
 use crate::system::System;
 
 const RATE: u64 = 10_000;
@@ -22,10 +21,10 @@ const SOME: u64 = 500;
 async fn a_processor_killed_under_load_loses_nothing_and_doubles_nothing() {
     let system = System::bare().await;
     let load = Load::start(&system, &["--processors", "2"]).await;
-    applied(&system, SOME).await;
+    system.progress(SOME).await;
     signal(load.processor(), Signal::SIGKILL);
     load.is_in_the_middle(&system).await;
-    applied(&system, SOME).await;
+    system.progress(SOME).await;
     load.check(&system).await;
 }
 
@@ -34,7 +33,7 @@ async fn a_processor_killed_under_load_loses_nothing_and_doubles_nothing() {
 async fn a_processor_stopped_under_load_for_longer_than_its_lease_is_fenced() {
     let system = System::bare().await;
     let load = Load::start(&system, &["--processors", "2"]).await;
-    applied(&system, SOME).await;
+    system.progress(SOME).await;
     let epochs = eventually("each has a partition", async || {
         let (owners, epochs) = owners_and_epochs(&system).await;
         (owners == 2).then_some(epochs)
@@ -56,12 +55,12 @@ async fn a_nats_server_killed_under_load_loses_nothing_and_doubles_nothing() {
     let system = System::bare().await;
     let load = Load::start(&system, &["--processors", "2"]).await;
     for _ in 0..2 {
-        applied(&system, SOME).await;
+        system.progress(SOME).await;
         system.nats.kill().unwrap();
         system.nats.restart().await.unwrap();
         load.is_in_the_middle(&system).await;
     }
-    applied(&system, SOME).await;
+    system.progress(SOME).await;
     load.check(&system).await;
 }
 
@@ -70,12 +69,12 @@ async fn a_postgres_killed_under_load_loses_nothing_and_doubles_nothing() {
     let system = System::with_own_postgres().await;
     let load = Load::start(&system, &["--processors", "2"]).await;
     for _ in 0..2 {
-        applied(&system, SOME).await;
+        system.progress(SOME).await;
         system.postgres.as_ref().unwrap().kill().unwrap();
         system.postgres.as_ref().unwrap().restart().await.unwrap();
         load.is_in_the_middle(&system).await;
     }
-    applied(&system, SOME).await;
+    system.progress(SOME).await;
     load.check(&system).await;
 }
 
@@ -86,13 +85,13 @@ async fn an_ingest_killed_under_load_loses_nothing_that_it_promised() {
     system.start_processor(&[]).await;
     let (api, key) = (system.api_url.clone(), system.admin_key.clone());
     let load = Load::start(&system, &["--api", &api, "--key", &key]).await;
-    applied(&system, SOME).await;
+    system.progress(SOME).await;
     system.ingest.as_mut().unwrap().kill();
     system
         .start_ingest(api.strip_prefix("http://").unwrap())
         .await;
     load.is_in_the_middle(&system).await;
-    applied(&system, SOME).await;
+    system.progress(SOME).await;
     let figures = load.check(&system).await;
     let lost = figures["errors"]["connection_lost"].as_u64();
     assert!(lost.is_some_and(|lost| lost > 0), "{figures:#}");
@@ -125,13 +124,13 @@ impl Load {
         }
     }
 
-    fn processor(&self) -> Pid {
-        let pid = self.ready["pids"]["processors"][0].as_i64().unwrap();
-        Pid::from_raw(i32::try_from(pid).unwrap())
+    fn processor(&self) -> u32 {
+        let pid = self.ready["pids"]["processors"][0].as_u64().unwrap();
+        u32::try_from(pid).unwrap()
     }
 
     async fn is_in_the_middle(&self, system: &System) {
-        let applied = transfers(system).await;
+        let applied = system.transfers().await;
         let all = RATE * SECONDS + ACCOUNTS;
         assert!(
             applied < all,
@@ -168,31 +167,9 @@ impl Load {
             "{figures:#}"
         );
         // Each account got its money by a transfer.
-        assert_eq!(transfers(system).await, applied + ACCOUNTS);
+        assert_eq!(system.transfers().await, applied + ACCOUNTS);
         figures
     }
-}
-
-fn signal(process: Pid, signal: Signal) {
-    kill(process, signal).unwrap();
-}
-
-/// Waits until so many more transfers are applied.
-async fn applied(system: &System, more: u64) {
-    let target = transfers(system).await + more;
-    eventually("more transfers are applied", async || {
-        (transfers(system).await >= target).then_some(())
-    })
-    .await;
-}
-
-async fn transfers(system: &System) -> u64 {
-    let count = eventually("Postgres counts", async || {
-        let count = sqlx::query_scalar("SELECT count(*) FROM transfers");
-        count.fetch_one(&system.database).await.ok()
-    });
-    let count: i64 = count.await;
-    u64::try_from(count).unwrap()
 }
 
 /// How many processors hold partitions, and all epochs together: they only grow.

@@ -146,12 +146,7 @@ async fn a_zombie_is_fenced() {
     })
     .await;
     system.verify().await;
-    let posted: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM transfers WHERE idempotency_key = 'z'")
-            .fetch_one(&system.database)
-            .await
-            .unwrap();
-    assert_eq!(posted, 1);
+    assert_eq!(with_key(&system, "z").await, 1);
 }
 
 #[tokio::test]
@@ -187,13 +182,7 @@ async fn many_clients_racing_for_one_key_make_one_transfer() {
             }
         }
         assert!(posted >= 1);
-        let rows: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM transfers WHERE idempotency_key = $1")
-                .bind(format!("race-{round}"))
-                .fetch_one(&system.database)
-                .await
-                .unwrap();
-        assert_eq!(rows, 1);
+        assert_eq!(with_key(&system, &format!("race-{round}")).await, 1);
     }
     assert_eq!(system.client().balance("h").await, "1004.00");
     let deadlocks: i64 = sqlx::query_scalar(
@@ -204,4 +193,13 @@ async fn many_clients_racing_for_one_key_make_one_transfer() {
     .unwrap();
     assert_eq!(deadlocks, 0);
     system.verify().await;
+}
+
+/// How many transfers have this key.
+async fn with_key(system: &System, key: &str) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM transfers WHERE idempotency_key = $1")
+        .bind(key)
+        .fetch_one(&system.database)
+        .await
+        .unwrap()
 }

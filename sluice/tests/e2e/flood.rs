@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use ingest::Limits;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use schemas::Partition;
 use worker::Config;
 
@@ -25,13 +23,12 @@ async fn a_flood_stays_within_the_limits_and_nothing_accepted_is_lost() {
     let before = commands(&system).await;
 
     // The log stands still, so that everything has to wait for it; all commands are of one partition.
-    let nats = Pid::from_raw(i32::try_from(system.nats.pid().unwrap()).unwrap());
-    kill(nats, Signal::SIGSTOP).unwrap();
+    system.nats.freeze().unwrap();
     let floods: Vec<_> = (0..limits.batches_max + 4)
         .map(|number| tokio::spawn(flood(system.client(), number, limits.batch_lines_max)))
         .collect();
     fill_the_queue(&system).await;
-    kill(nats, Signal::SIGCONT).unwrap();
+    system.nats.thaw().unwrap();
 
     let (mut accepted, mut overloaded) = (0, 0);
     for flood in floods {

@@ -12,6 +12,7 @@ mod http;
 mod load;
 mod log;
 mod process;
+mod quiet;
 mod restored;
 mod stories;
 mod system;

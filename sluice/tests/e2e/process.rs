@@ -90,11 +90,7 @@ impl Role {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(
-            Pid::from_raw(i32::try_from(self.child.id()).unwrap()),
-            signal,
-        )
-        .unwrap();
+        self::signal(self.pid(), signal);
     }
 
     /// `kill -9`.
@@ -129,6 +125,11 @@ impl Drop for Role {
             self.child.wait().ok();
         }
     }
+}
+
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).unwrap();
+    kill(Pid::from_raw(pid), signal).unwrap();
 }
 
 /// Runs `sluice ARGS` to its end.

@@ -254,6 +254,25 @@ impl System {
         connection.client()
     }
 
+    /// Transfers in Postgres, once it answers.
+    pub(crate) async fn transfers(&self) -> u64 {
+        let count: i64 = eventually("Postgres counts", async || {
+            let count = sqlx::query_scalar("SELECT count(*) FROM transfers");
+            count.fetch_one(&self.database).await.ok()
+        })
+        .await;
+        u64::try_from(count).unwrap()
+    }
+
+    /// Waits until so many more transfers are applied.
+    pub(crate) async fn progress(&self, transfers: u64) {
+        let target = self.transfers().await + transfers;
+        eventually("more transfers are applied", async || {
+            (self.transfers().await >= target).then_some(())
+        })
+        .await;
+    }
+
     /// `sluice verify` finds nothing.
     pub(crate) async fn verify(&self) {
         self.drained().await;

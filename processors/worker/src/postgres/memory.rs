@@ -148,7 +148,9 @@ fn bytes_of(row: &AccountRow) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use schemas::{Account, AccountId, AccountStatus, Currency, Money, Opening, Timestamp};
+    use schemas::{
+        Account, AccountId, AccountStatus, Currency, Metadata, Money, Opening, Timestamp,
+    };
 
     use super::*;
 
@@ -263,5 +265,69 @@ mod tests {
             put(&memory, &[("a", 1)]);
             assert_eq!(versions(memory.take(SERVER, &[key("a")])), believed);
         }
+    }
+
+    /// As the client opened it.
+    fn described(id: &str, metadata_bytes: usize) -> Held {
+        let text = format!(r#"{{"m":"{}"}}"#, "x".repeat(metadata_bytes - 8));
+        let metadata = Metadata::parse(&text).unwrap();
+        assert_eq!(metadata.as_str().len(), metadata_bytes);
+        let mut described = held(id, 0);
+        described.row.opening.metadata = Some(metadata.clone());
+        described.row.account.metadata = Some(metadata);
+        described
+    }
+
+    /// Ids of a batch that nobody uses again.
+    fn batch(number: usize) -> impl Iterator<Item = String> {
+        (0..BATCH).map(move |account| format!("{number}-{account}"))
+    }
+
+    const BATCH: usize = 10;
+
+    /// Puts batches of such accounts; gives after how many of them an account before them was forgotten.
+    fn forgotten_after(bytes_max: usize, metadata_bytes: usize) -> usize {
+        let memory = Memory::new(bytes_max);
+        assert!(memory.take(SERVER, &[]).is_some());
+        put(&memory, &[("before", 0)]);
+        let account = |id: String| match metadata_bytes {
+            0 => held(&id, 0),
+            bytes => described(&id, bytes),
+        };
+        let batch_bytes: usize = batch(0).map(|id| bytes_of(&account(id).row)).sum();
+        assert!(batch_bytes >= BATCH * (ACCOUNT_BYTES + 2 * metadata_bytes));
+        let mut forgotten = None;
+        for number in 0..2 * bytes_max / batch_bytes + 2 {
+            drop(memory.lock().put(SERVER, batch(number).map(account)));
+            let accounts = memory.lock();
+            let rows = accounts.young.values().chain(accounts.old.values());
+            let bytes: usize = rows.map(|(_, row)| bytes_of(row)).sum();
+            assert!(
+                bytes <= bytes_max + batch_bytes,
+                "{bytes} of {bytes_max} bytes are taken"
+            );
+            let young = accounts.young.values().map(|(_, row)| bytes_of(row));
+            assert_eq!(young.sum::<usize>(), accounts.bytes);
+            let has = |rows: &Rows| rows.contains_key(&key("before"));
+            if forgotten.is_none() && !has(&accounts.young) && !has(&accounts.old) {
+                forgotten = Some((number + 1) * BATCH);
+            }
+        }
+        forgotten.expect("it was used once, before everything else")
+    }
+
+    #[test]
+    fn metadata_is_counted_so_that_what_is_remembered_stays_within_its_bytes() {
+        const BYTES_MAX: usize = 2 << 20;
+        const METADATA: usize = 10 << 10;
+        let without = forgotten_after(BYTES_MAX, 0);
+        let with = forgotten_after(BYTES_MAX, METADATA);
+        // The text is there twice: as the account has it now, and as it was opened.
+        let times_as_large = (ACCOUNT_BYTES + 2 * METADATA) / ACCOUNT_BYTES;
+        assert!(without >= BYTES_MAX / ACCOUNT_BYTES / 2, "{without}");
+        assert!(
+            with * times_as_large / 2 <= without,
+            "{with} accounts with metadata displace what {without} without do"
+        );
     }
 }

@@ -8,8 +8,11 @@ use worker::{Config, times};
 
 use super::bed::{Servers, open, transfer};
 
-/// Within this the other partition goes on.
-const OTHERS_WAIT_MAX: Duration = Duration::from_secs(3);
+/// Within this the other partition goes on, behind the turn of the batch that waits: it is given back at the first lock
+/// time-out, or before.
+const FIRST_WAIT_MAX: Duration = Duration::from_secs(3);
+/// Less than a lock time-out: no later try of that batch is waited for.
+const NEXT_WAIT_MAX: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_locked_from_outside_holds_up_its_own_partition_only() {
@@ -35,23 +38,26 @@ async fn an_account_locked_from_outside_holds_up_its_own_partition_only() {
         .append(0, &[transfer("waits", &here[0], &here[1], 1)])
         .await;
     let started = Instant::now();
-    let (mut went_on, mut slowest) = (0, Duration::ZERO);
+    let mut waits_of_others = Vec::new();
     // Longer than a lease that nobody renews.
     while started.elapsed() < times::LEASE * 2 {
+        let key = format!("goes on {}", waits_of_others.len());
         let appended = Instant::now();
-        let pay = transfer(&format!("goes on {went_on}"), &there[0], &there[1], 1);
+        let pay = transfer(&key, &there[0], &there[1], 1);
         let sequence = servers.append(1, &[pay]).await;
         servers.applied(&[(1, sequence)]).await;
-        went_on += 1;
-        slowest = slowest.max(appended.elapsed());
+        waits_of_others.push(appended.elapsed());
     }
+    let went_on = waits_of_others.len();
+    assert!(went_on > 100, "the other partition made {went_on} commits");
+    let [first, next @ ..] = &waits_of_others[..] else {
+        unreachable!("there are more than 100");
+    };
+    assert!(*first < FIRST_WAIT_MAX, "it waited {first:?} at first");
+    let slowest = next.iter().max();
     assert!(
-        slowest < OTHERS_WAIT_MAX,
-        "the other partition waited {slowest:?}"
-    );
-    assert!(
-        went_on > 100,
-        "the other partition made {went_on} commits only"
+        slowest < Some(&NEXT_WAIT_MAX),
+        "it waited {slowest:?} for later tries"
     );
     let held = "SELECT count(*) FROM partitions WHERE partition = 0 AND lease_until > clock_timestamp() AND applied < $1";
     let held: i64 = sqlx::query_scalar(held)
@@ -66,7 +72,8 @@ async fn an_account_locked_from_outside_holds_up_its_own_partition_only() {
     role.stop().await;
     assert_eq!(servers.number(epochs).await, before, "nobody started over");
     let posted = "SELECT count(*) FROM transfers WHERE reason IS NULL";
-    assert_eq!(servers.number(posted).await, went_on + 1);
+    let all = i64::try_from(went_on + 1).unwrap();
+    assert_eq!(servers.number(posted).await, all);
     assert_eq!(servers.number("SELECT count(*) FROM dead_letters").await, 0);
 }
 

@@ -13,6 +13,7 @@ mod provenance;
 mod publish;
 mod remember;
 mod statements;
+mod stopped;
 mod unreachable;
 mod wire;
 
