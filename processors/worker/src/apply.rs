@@ -16,9 +16,10 @@ use crate::poison::{Found, Search, Trial, Trials, Tried};
 use crate::process::Applier;
 use crate::publish::position;
 use crate::seam::{Advance, Loaded, Log, Rehearsal as _, Store, Transaction as _};
+use crate::times::within;
 use crate::turns::Turn;
 use crate::work::Work;
-use crate::{Error, metrics, times};
+use crate::{Error, metrics};
 
 /// What became of a try.
 enum Try {
@@ -256,15 +257,6 @@ impl<S: Store, L: Log> Trials for TrialsOf<'_, '_, S, L> {
         }
         self.applier.try_out(self.work, trial).await
     }
-}
-
-/// A session that answers nothing must not keep the turn of its process.
-async fn within<T>(
-    doing: &'static str,
-    step: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let done = tokio::time::timeout(times::STEP_MAX, step).await;
-    done.unwrap_or_else(|late| Err(Error::unavailable(doing, late)))
 }
 
 /// The pure core may panic only on a bug; then one command pays, not the partition.

@@ -11,6 +11,7 @@ use crate::poison::Findings;
 use crate::process::process;
 use crate::seam::{Lease, Log, Row, Store};
 use crate::takeover::prepare;
+use crate::times::within;
 use crate::turns::Turns;
 use crate::{Config, Error, metrics};
 
@@ -147,7 +148,8 @@ async fn work<S: Store, L: Log>(
     memory: &mut Memory,
 ) -> Result<SessionEnd, Error> {
     let Processor { store, .. } = processor;
-    let Some(row) = store.take_over(partition, &processor.owner).await? else {
+    let taken = store.take_over(partition, &processor.owner);
+    let Some(row) = within("taking the partition over", taken).await? else {
         return Ok(SessionEnd::Taken);
     };
     memory.row = Some(row.clone());

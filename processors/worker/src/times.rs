@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::Error;
+
 /// How long a partition stays ours after the last sign of life.
 pub const LEASE: Duration = Duration::from_secs(6);
 /// How often a lease without traffic is renewed.
@@ -26,17 +28,29 @@ pub const BLOCKED_MAX: Duration = Duration::from_secs(1);
 /// Longest pause after a failure.
 pub const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-const fn within(a: Duration, b: Duration, limit: Duration) -> bool {
+/// A session that answers nothing must not keep those waiting who need its answer.
+///
+/// # Errors
+/// `Unavailable` when `step` takes longer than [`STEP_MAX`].
+pub(crate) async fn within<T>(
+    doing: &'static str,
+    step: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let done = tokio::time::timeout(STEP_MAX, step).await;
+    done.unwrap_or_else(|late| Err(Error::unavailable(doing, late)))
+}
+
+const fn fit(a: Duration, b: Duration, limit: Duration) -> bool {
     a.as_millis() + b.as_millis() <= limit.as_millis()
 }
 
 const _: () = {
     assert!(
-        within(RENEWAL, STATEMENT_MAX, LEASE),
+        fit(RENEWAL, STATEMENT_MAX, LEASE),
         "a renewal that takes as long as it may comes in time"
     );
     assert!(
-        within(LOCK_MAX, PAUSE_MAX, LEASE),
+        fit(LOCK_MAX, PAUSE_MAX, LEASE),
         "a batch that waits for a lock can renew the lease between two tries"
     );
     assert!(
@@ -48,7 +62,7 @@ const _: () = {
         "Postgres ends a statement before we give up its session"
     );
     assert!(
-        within(LOCK_MAX, LOCK_MAX, STEP_MAX),
+        fit(LOCK_MAX, LOCK_MAX, STEP_MAX),
         "a batch that begins waits for its position and its accounts, and says so before we give up its session"
     );
     assert!(
@@ -56,7 +70,7 @@ const _: () = {
         "a batch gives up its place before Postgres ends its session"
     );
     assert!(
-        within(IDLE_MAX, BLOCKED_MAX, LEASE),
+        fit(IDLE_MAX, BLOCKED_MAX, LEASE),
         "a session that stands still is ended before its lease runs out"
     );
     assert!(

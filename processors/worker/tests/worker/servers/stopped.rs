@@ -145,6 +145,30 @@ async fn a_step_that_gets_no_answer_is_given_up_and_its_partition_is_taken_over_
     bed.check().await;
 }
 
+/// Outside of any transaction: nothing is locked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kept_session_that_answers_nothing_is_replaced() {
+    /// The one that is taken next.
+    const KEPT: &str = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name = 'sluice process' AND state = 'idle' AND query = 'COMMIT'
+        ORDER BY state_change DESC LIMIT 1";
+    let bed = Bed::start().await;
+    let stopped = Stopped::one(&bed.servers, KEPT).await;
+    let appended = Instant::now();
+    let sequence = bed.pay(0, "stopped").await;
+    bed.the_other_goes_on().await;
+    bed.servers.applied(&[(0, sequence)]).await;
+    let waited = appended.elapsed();
+    assert!(
+        waited > times::STEP_MAX,
+        "another session was taken at once"
+    );
+    assert!(waited < 2 * GOES_ON_WITHIN, "{waited:?}");
+    assert!(stopped.stands_still());
+    drop(stopped);
+    bed.check().await;
+}
+
 /// Two accounts of this partition, of two.
 fn accounts_of(partition: u16) -> Vec<String> {
     (0..)
