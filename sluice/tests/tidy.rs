@@ -221,6 +221,10 @@ fn the_compose_file_runs_roles_that_exist_on_servers_that_sync() {
     }
     assert!(compose.contains("sync_interval: always"));
     assert!(compose.contains("nats:2.15.1"));
+    // Postgres may recover for long, and nothing that waits for it gives up until then.
+    let postgres = compose.split("\n  postgres:").nth(1).unwrap();
+    let postgres = postgres.split("\n\n").next().unwrap();
+    assert!(postgres.contains("start_period: 5m"), "{postgres}");
 }
 
 #[test]
