@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
+use serde::{Serialize, Serializer};
 
+use crate::given::OnlyOwn;
 use crate::step::APPLIED_P95_MAX;
 use system::{AllRoles, Servers, StackArgs};
 
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  sluice bench --rate 5000 --duration 60          open loop, on servers of its own\n  sluice bench --rate max --json result.json      as fast as the answers come\n  sluice bench --rate max --batch 1000            NDJSON batches of 1,000\n  sluice bench --rate 100 --connections 8 --wait  round trips with Prefer: wait\n  sluice bench --rate 5000 --one-process          all roles in one process, as `up` runs them\n  sluice bench sweep --csv sweep.csv --svg sweep.svg\n  sluice bench baseline                           against one SQL transaction per transfer\n  sluice bench baseline --wait                    the same where every request waits for its outcome\n  sluice bench --rate 1000 --api URL --key sk_…   a running system; the key has scope admin"
+    after_help = "Examples:\n  sluice bench --rate 5000 --duration 60          open loop, on servers of its own\n  sluice bench --rate max --json result.json      as fast as the answers come\n  sluice bench --rate max --batch 1000            NDJSON batches of 1,000\n  sluice bench --rate 100 --connections 8 --wait  round trips with Prefer: wait\n  sluice bench --rate 5000 --one-process          all roles in one process, as `up` runs them\n  sluice bench sweep --csv sweep.csv --svg sweep.svg\n  sluice bench baseline                           against one SQL transaction per transfer\n  sluice bench baseline --wait                    the same where every request waits for its outcome\n  sluice bench --rate 1000 --api URL --key sk_…   a running system; the key has scope admin\n\n--threads is for this process, which sends; SLUICE_THREADS in the environment is for the roles that it starts, too."
 )]
 pub struct BenchArgs {
     #[command(flatten)]
@@ -108,6 +110,9 @@ pub(crate) struct BaselineArgs {
 #[derive(Debug, Clone, Args)]
 #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:0")))]
 pub(crate) struct SystemArgs {
+    // First: what is read is taken away.
+    #[command(flatten)]
+    pub(crate) only_own: OnlyOwn,
     #[command(flatten)]
     pub(crate) stack: StackArgs,
     /// Measures this running system instead of starting one; what --nats, --nats-monitor and --database do not
@@ -184,6 +189,15 @@ pub(crate) struct BaselineServerArgs {
 pub(crate) enum Rate {
     PerSecond(u32),
     Max,
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::PerSecond(rate) => serializer.serialize_u32(*rate),
+            Self::Max => serializer.serialize_str("max"),
+        }
+    }
 }
 
 impl FromStr for Rate {

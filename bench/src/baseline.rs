@@ -78,10 +78,11 @@ async fn compare(system: &mut System, args: &BaselineArgs) -> anyhow::Result<boo
         .map(|ours| (ours / baseline.applied_per_second * 100.0).round() / 100.0);
     print_baseline(&baseline, ratio);
     if let Some(path) = &args.json {
+        let own = json!({ "rate": args.rate, "duration": args.duration, "pool": args.pool });
         let compared = Compared {
             report: Report {
                 figures: &figures,
-                settings: settings(system, &args.system, &args.load, &work, args.rate),
+                settings: settings(system, &args.system, &args.load, &work, own),
                 machine: &machine,
                 verify: clean.map(|clean| json!({ "clean": clean })),
             },

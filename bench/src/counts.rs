@@ -4,8 +4,9 @@
 //! is in them by EVENTS, round trips by the processors.
 
 use anyhow::Context;
+use ingest::metrics::RECORD_INTERVAL_MAX;
 use serde::Serialize;
-use worker::metrics::{BATCH_COMMANDS, ROUND_TRIPS};
+use worker::metrics::{BATCH_COMMANDS, COMMIT_INTERVAL_MAX, ROUND_TRIPS};
 
 use super::client::Client;
 use super::figures::{per_second, round, seconds};
@@ -42,6 +43,13 @@ pub(super) struct Counts {
     /// Each with an answer to wait for: COMMIT is one, and what goes together with another is none of its own. Those of
     /// tries that were given up count too. `null`: a processor could not be asked both times.
     pub(super) round_trips_per_commit: Option<f64>,
+}
+
+/// Longest times between two starts with which the roles run; `None` where no role says so.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Intervals {
+    pub(super) record_max_ms: Option<f64>,
+    pub(super) commit_max_ms: Option<f64>,
 }
 
 impl Counters {
@@ -87,24 +95,48 @@ async fn processors(addresses: &[String]) -> anyhow::Result<Processors> {
     anyhow::ensure!(!addresses.is_empty(), "no processor says where it counts");
     let mut all = Processors::default();
     for address in addresses {
-        let host = address.strip_suffix("/metrics").unwrap_or(address);
-        let page = Client::new(host, "")?.get("/metrics").await?;
-        let page = std::str::from_utf8(&page.body).context("reading metrics")?;
-        all.round_trips += total(page, ROUND_TRIPS);
-        all.commits += total(page, &format!("{BATCH_COMMANDS}_count"));
+        let page = page(address).await?;
+        all.round_trips += total(&page, ROUND_TRIPS);
+        all.commits += total(&page, &format!("{BATCH_COMMANDS}_count"));
     }
     Ok(all)
 }
 
-/// All values of a metric in Prometheus' text format, whatever their labels.
+async fn page(address: &str) -> anyhow::Result<String> {
+    let host = address.strip_suffix("/metrics").unwrap_or(address);
+    let page = Client::new(host, "")?.get("/metrics").await?;
+    String::from_utf8(page.body.to_vec()).context("reading metrics")
+}
+
+impl Intervals {
+    /// As the roles say.
+    pub(super) async fn read(addresses: &[String]) -> anyhow::Result<Self> {
+        let mut all = Self::default();
+        for address in addresses {
+            let page = page(address).await?;
+            let longest = |known: Option<f64>, name| {
+                let seconds = values(&page, name).map(|seconds| round(seconds * 1000.0, 1000.0));
+                seconds.chain(known).max_by(f64::total_cmp)
+            };
+            all.record_max_ms = longest(all.record_max_ms, RECORD_INTERVAL_MAX);
+            all.commit_max_ms = longest(all.commit_max_ms, COMMIT_INTERVAL_MAX);
+        }
+        Ok(all)
+    }
+}
+
 fn total(page: &str, name: &str) -> f64 {
-    let values = page.lines().filter_map(|line| {
+    values(page, name).sum()
+}
+
+/// All values of a metric in Prometheus' text format, whatever their labels.
+fn values(page: &str, name: &str) -> impl Iterator<Item = f64> {
+    page.lines().filter_map(move |line| {
         let rest = line.strip_prefix(name)?;
         let is_whole_name = rest.starts_with([' ', '{']);
         let value = is_whole_name.then(|| rest.rsplit(' ').next())??;
         value.parse::<f64>().ok()
-    });
-    values.sum()
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! last of its kind, so that work that was left for later makes it smaller.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -63,6 +64,23 @@ pub(super) struct Figures {
     pub(super) fsync: Fsync,
     /// By the second in which transfers were due, of the first hour.
     pub(super) seconds: Vec<Second>,
+}
+
+/// Transfers that have not the one outcome that was promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NotKept {
+    pub(super) lost: u64,
+    pub(super) doubled: u64,
+}
+
+impl fmt::Display for NotKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lost, doubled } = self;
+        write!(
+            f,
+            "{lost} accepted and without an outcome, {doubled} with more than one"
+        )
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -163,8 +181,21 @@ impl Figures {
 
     /// Everything that was accepted is applied, and nothing twice, as far as that can be known.
     pub(super) fn is_kept(&self) -> bool {
-        let none = |count: Option<u64>| count.is_none_or(|count| count == 0);
-        self.drained != Some(false) && none(self.lost) && none(self.doubled)
+        self.drained != Some(false) && self.not_kept().is_none()
+    }
+
+    pub(super) fn not_kept(&self) -> Option<NotKept> {
+        let (lost, doubled) = (self.lost.unwrap_or(0), self.doubled.unwrap_or(0));
+        (lost + doubled > 0).then_some(NotKept { lost, doubled })
+    }
+
+    /// Where what was left on the log counts as neither kept nor lost: the proof at the end tells.
+    pub(super) fn not_kept_of_drained(&self) -> Option<NotKept> {
+        let mut not_kept = self.not_kept()?;
+        if self.drained == Some(false) {
+            not_kept.lost = 0;
+        }
+        (not_kept.lost + not_kept.doubled > 0).then_some(not_kept)
     }
 
     /// The second in which 95 % took longest.

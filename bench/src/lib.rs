@@ -22,6 +22,7 @@ mod counts;
 pub mod demo;
 mod figures;
 mod generator;
+mod given;
 mod landed;
 mod latencies;
 mod load;
@@ -50,7 +51,7 @@ use self::machine::Machine;
 use self::measure::Work;
 use self::measured::System;
 pub use crate::args::BenchArgs;
-use crate::args::{BenchCommand, LoadArgs, Rate, RunArgs, SystemArgs};
+use crate::args::{BenchCommand, LoadArgs, RunArgs, SystemArgs};
 use system::{prove, ready, shutdown};
 
 const INTERRUPTED: &str = "interrupted";
@@ -94,9 +95,10 @@ async fn report(system: &mut System, args: &RunArgs) -> anyhow::Result<bool> {
     print::print(&figures, &machine);
     let clean = prove(system, &args.load).await?;
     if let Some(path) = &args.json {
+        let own = json!({ "rate": args.rate, "duration": args.duration });
         let report = Report {
             figures: &figures,
-            settings: settings(system, &args.system, &args.load, &work, args.rate),
+            settings: settings(system, &args.system, &args.load, &work, own),
             machine: &machine,
             verify: clean.map(|clean| json!({ "clean": clean })),
         };
@@ -149,12 +151,10 @@ async fn prove(system: &System, load: &LoadArgs) -> anyhow::Result<Option<bool>>
     Ok(Some(report.is_clean()))
 }
 
-fn settings(system: &System, args: &SystemArgs, load: &LoadArgs, work: &Work, rate: Rate) -> Value {
-    json!({
-        "rate": match rate {
-            Rate::PerSecond(rate) => json!(rate),
-            Rate::Max => json!("max"),
-        },
+/// `own`: what only this command is told.
+fn settings(system: &System, args: &SystemArgs, load: &LoadArgs, work: &Work, own: Value) -> Value {
+    let mut settings = json!({
+        "version": env!("CARGO_PKG_VERSION"),
         "connections": work.connections,
         "accounts": load.accounts,
         "zipf": load.zipf,
@@ -167,5 +167,11 @@ fn settings(system: &System, args: &SystemArgs, load: &LoadArgs, work: &Work, ra
         "one_process": args.one_process,
         "roles": system.is_ours.then(|| args.stack.roles.words()),
         "own_system": system.is_ours,
-    })
+        "record_interval_max_ms": system.intervals.record_max_ms,
+        "commit_interval_max_ms": system.intervals.commit_max_ms,
+    });
+    if let (Value::Object(settings), Value::Object(own)) = (&mut settings, own) {
+        settings.extend(own);
+    }
+    settings
 }

@@ -13,6 +13,7 @@ use sqlx::PgPool;
 use stack::{Report, Stack};
 use tempfile::TempDir;
 
+use super::counts::Intervals;
 use super::request::Target;
 use super::role::Role;
 use super::usage::{Pids, Tree};
@@ -38,6 +39,7 @@ pub(super) struct System {
     stack: Option<Stack>,
     /// Where each role counts what it does; none of a system that runs already.
     pub(super) metrics: Vec<String>,
+    pub(super) intervals: Intervals,
     /// All roles are one process, called [`UP`].
     one_process: bool,
     /// By what they are called.
@@ -83,6 +85,7 @@ impl System {
             is_ours: false,
             stack: None,
             metrics: Vec::new(),
+            intervals: Intervals::default(),
             one_process: false,
             roles: Vec::new(),
             folder,
@@ -120,6 +123,7 @@ impl System {
             next: 0,
             is_ours: true,
             stack: Some(stack),
+            intervals: Intervals::read(&started.metrics).await?,
             metrics: started.metrics,
             one_process: args.one_process,
             roles: started.roles,

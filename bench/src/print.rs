@@ -121,12 +121,8 @@ fn print_rest(figures: &Figures) {
     if figures.drained == Some(false) {
         println!("  NOT DRAINED: commands were left on the log");
     }
-    if let (Some(lost), Some(doubled)) = (figures.lost, figures.doubled)
-        && lost + doubled > 0
-    {
-        println!(
-            "  NOT KEPT: {lost} accepted and without an outcome, {doubled} with more than one"
-        );
+    if let Some(not_kept) = figures.not_kept() {
+        println!("  NOT KEPT: {not_kept}");
     }
     if let Some(outcomes) = &figures.outcomes {
         for (outcome, count) in outcomes {

@@ -14,18 +14,28 @@ use super::percentiles::Percentiles;
 pub(super) const APPLIED_P95_MAX: f64 = 60.0;
 /// Most seconds' worth of transfers that may be left when the last one arrives.
 const BACKLOG_SECONDS_MAX: u64 = 1;
+/// Most transfers of a hundred that may get an error.
+const REFUSED_PER_CENT_MAX: u64 = 1;
 
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) rate: u32,
     /// `None`: it was kept up.
     pub(super) failure: Option<Failure>,
+    /// Why runs failed, also where the rate was kept up.
+    pub(super) failures: Vec<Failure>,
     pub(super) runs: Vec<Figures>,
 }
 
 /// Why the sweep ends at a rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
+    Refused {
+        refused: u64,
+        offered: u64,
+        /// That most of them got.
+        code: String,
+    },
     NotTaken,
     BacklogGrows,
     NothingAccepted,
@@ -35,6 +45,11 @@ pub(super) enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Refused {
+                refused,
+                offered,
+                code,
+            } => write!(f, "{refused} of {offered} transfers were refused: {code}"),
             Self::NotTaken => f.write_str("the rate was not taken"),
             Self::BacklogGrows => f.write_str("the backlog grows"),
             Self::NothingAccepted => f.write_str("nothing was accepted"),
@@ -53,7 +68,8 @@ impl Serialize for Failure {
 #[derive(Serialize)]
 pub(super) struct Told<'s> {
     rate: u32,
-    failure: Option<Failure>,
+    failure: Option<&'s Failure>,
+    failures: &'s [Failure],
     figures: BTreeMap<&'static str, Option<Spread>>,
     runs: &'s [Figures],
 }
@@ -122,13 +138,14 @@ fn published(run: &Figures) -> Option<Percentiles> {
 }
 
 impl Step {
-    /// A rate fails when most of its runs do.
+    /// A rate fails when half of its runs do.
     pub(super) fn new(rate: u32, runs: Vec<Figures>) -> Self {
         let failures: Vec<_> = runs.iter().filter_map(|run| failure(rate, run)).collect();
-        let is_failed = failures.len() * 2 > runs.len();
+        let is_failed = failures.len() * 2 >= runs.len();
         Self {
             rate,
-            failure: failures.first().copied().filter(|_| is_failed),
+            failure: failures.first().cloned().filter(|_| is_failed),
+            failures,
             runs,
         }
     }
@@ -139,7 +156,8 @@ impl Step {
             .map(|(name, pick)| (*name, self.spread(*pick)));
         Told {
             rate: self.rate,
-            failure: self.failure,
+            failure: self.failure.as_ref(),
+            failures: &self.failures,
             figures: figures.collect(),
             runs: &self.runs,
         }
@@ -169,7 +187,9 @@ fn failure(rate: u32, run: &Figures) -> Option<Failure> {
     let backlog_max = u64::from(rate) * BACKLOG_SECONDS_MAX;
     // Where EVENTS cannot be read, the answers are all there is.
     let slowest = run.latency_ms.last_known();
-    if run.dropped > 0 || run.drained == Some(false) {
+    if let Some(refused) = refused(run) {
+        Some(refused)
+    } else if run.dropped > 0 || run.drained == Some(false) {
         Some(Failure::NotTaken)
     } else if run.backlog_at_stop.is_some_and(|left| left > backlog_max) {
         Some(Failure::BacklogGrows)
@@ -179,6 +199,18 @@ fn failure(rate: u32, run: &Figures) -> Option<Failure> {
             Some(slowest) => (slowest.p95 > APPLIED_P95_MAX).then_some(Failure::TooSlow),
         }
     }
+}
+
+/// With what is dropped, this is all that was offered and not accepted.
+fn refused(run: &Figures) -> Option<Failure> {
+    let refused: u64 = run.errors.values().sum();
+    let offered = run.transfers + refused + run.dropped;
+    let (code, _) = run.errors.iter().max_by_key(|(_, count)| **count)?;
+    (refused * 100 > offered * REFUSED_PER_CENT_MAX).then(|| Failure::Refused {
+        refused,
+        offered,
+        code: code.clone(),
+    })
 }
 
 #[cfg(test)]
@@ -258,15 +290,21 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_rate_fails_where_most_runs_do() {
+    fn a_rate_fails_where_half_of_its_runs_do() {
         let above = Some(Failure::TooSlow);
         for (runs, expected) in [
             (&[60.0][..], None),
-            (&[60.1], above),
+            (&[60.1], above.clone()),
             (&[5.0, 500.0, 5.0], None),
-            (&[61.0, 5.0, 62.0], above),
+            (&[61.0, 5.0, 62.0], above.clone()),
+            (&[61.0, 5.0], above.clone()),
+            (&[5.0, 61.0, 5.0, 62.0], above),
+            (&[5.0, 61.0, 5.0, 6.0], None),
         ] {
-            assert_eq!(step(1000, runs).failure, expected, "{runs:?}");
+            let step = step(1000, runs);
+            assert_eq!(step.failure, expected, "{runs:?}");
+            let slow = runs.iter().filter(|p95| **p95 > APPLIED_P95_MAX).count();
+            assert_eq!(step.failures.len(), slow, "{runs:?}");
         }
     }
 
@@ -294,10 +332,32 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_run_fails_where_more_than_one_transfer_of_a_hundred_is_refused() {
+        let with = |overloaded: u64, log_full: u64| {
+            let mut figures = run(1000, 5.0);
+            figures.transfers = 1000 - overloaded - log_full;
+            for (code, count) in [("overloaded", overloaded), ("log_full", log_full)] {
+                figures.errors.insert(code.to_owned(), count);
+            }
+            failure(1000, &figures).map(|failure| failure.to_string())
+        };
+        assert_eq!(with(0, 0), None);
+        assert_eq!(with(5, 5), None);
+        for (overloaded, log_full, expected) in [
+            (11, 0, "11 of 1000 transfers were refused: overloaded"),
+            (5, 6, "11 of 1000 transfers were refused: log_full"),
+            (0, 1000, "1000 of 1000 transfers were refused: log_full"),
+        ] {
+            assert_eq!(with(overloaded, log_full).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
     fn a_failed_step_is_written_down_with_why() {
         let failed = step(1000, &[60.5]);
         let told = serde_json::to_value(failed.told()).unwrap();
         assert_eq!(told["failure"], "p95 to applied is above 60 ms");
+        assert_eq!(told["failures"], serde_json::json!([told["failure"]]));
         for none in ["lost", "doubled"] {
             assert_eq!(told["figures"][none]["highest"], 0.0, "{none}");
         }

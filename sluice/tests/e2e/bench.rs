@@ -97,7 +97,9 @@ async fn the_figures_tell_every_second_and_how_much_was_done_at_a_time() {
 async fn all_roles_in_one_process_are_measured_beside_their_servers() {
     let dir = tempfile::TempDir::new().unwrap();
     let install_dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../.sluice");
+    let interval = ["--record-interval", "7"];
     let args = ["--one-process", "--install-dir", install_dir];
+    let args = [&args[..], &interval].concat();
     let (figures, _) = short_run(dir.path(), &args).await;
     for what in [
         "cpu_seconds",
@@ -125,7 +127,17 @@ async fn all_roles_in_one_process_are_measured_beside_their_servers() {
             > 0.0
     );
     assert!(figures["round_trips_per_commit"].as_f64().unwrap() >= 3.0);
-    assert_eq!(figures["settings"]["one_process"], true);
+    let settings = &figures["settings"];
+    for (name, expected) in [
+        ("one_process", Value::from(true)),
+        ("rate", 300.into()),
+        ("duration", 3.into()),
+        ("version", env!("CARGO_PKG_VERSION").into()),
+        ("record_interval_max_ms", 7.0.into()),
+    ] {
+        assert_eq!(settings[name], expected, "{name}: {settings:#}");
+    }
+    assert!(settings["commit_interval_max_ms"].as_f64().unwrap() > 0.0);
     assert_eq!(figures["verify"]["clean"], true);
 }
 
@@ -144,12 +156,14 @@ async fn who_waits_for_every_outcome_is_compared_with_the_baseline_too() {
     let latencies = &compared["latency_ms"];
     assert!(latencies["answered"]["p50"].as_f64().unwrap() > 0.0);
     assert_eq!(latencies["logged"], Value::Null, "{compared:#}");
+    assert_eq!(compared["settings"]["duration"], 2, "{compared:#}");
+    assert_eq!(compared["settings"]["pool"], 24, "{compared:#}");
     assert_eq!(compared["applied"], 200);
     assert_eq!(compared["baseline"]["applied"], 200);
     assert!(compared["ratio"].as_f64().unwrap() > 0.0);
 }
 
-/// What was measured until then would be read as a whole run.
+/// What was measured of a run until then would be read as a whole one.
 #[tokio::test]
 async fn interrupted_under_load_it_fails_and_writes_no_result() {
     let system = System::bare().await;
@@ -183,6 +197,46 @@ async fn interrupted_under_load_it_fails_and_writes_no_result() {
         assert_eq!(is_told, command[0] == "sweep", "{said}");
         assert!(!result.exists(), "{command:?}: {said}");
     }
+}
+
+#[tokio::test]
+async fn a_sweep_that_is_interrupted_leaves_the_rates_that_it_measured() {
+    let system = System::bare().await;
+    let (nats, monitor) = (system.nats.url(), system.nats.monitor_url());
+    let [json, csv, svg] = ["json", "csv", "svg"].map(|end| system.path().join(end));
+    let mut args = vec!["bench", "sweep", "--from", "100", "--duration", "2"];
+    args.extend(["--repeats", "1", "--accounts", "50"]);
+    args.extend(["--nats", &nats, "--nats-monitor", &monitor]);
+    args.extend(["--database", &system.database_url]);
+    for (flag, path) in [("--json", &json), ("--csv", &csv), ("--svg", &svg)] {
+        args.extend([flag, path.to_str().unwrap()]);
+    }
+    let (mut bench, _) = Role::start(system.path(), "sweep", &args).await;
+    eventually("the second rate is sent", async || {
+        bench.log().contains("125/s, run 1 of 1 …").then_some(())
+    })
+    .await;
+    bench.signal(Signal::SIGINT);
+    let status = eventually("the bench ends", async || bench.ended()).await;
+    let said = bench.log();
+    assert!(!status.success(), "{said}");
+    let longest = "at most 60 rates with 1 runs of 2 s: 2 min of load";
+    assert!(said.starts_with(longest), "{said}");
+    let curve: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let rates: Vec<_> = curve["steps"].as_array().unwrap().iter().collect();
+    assert_eq!(rates.len(), 1, "{curve:#}");
+    assert_eq!(rates[0]["rate"], 100, "{curve:#}");
+    assert_eq!(curve["finished"], false, "{curve:#}");
+    for (name, expected) in [
+        ("from", 100),
+        ("step", 125),
+        ("duration", 2),
+        ("repeats", 1),
+    ] {
+        assert_eq!(curve["settings"][name], expected, "{name}: {curve:#}");
+    }
+    assert_eq!(std::fs::read_to_string(&csv).unwrap().lines().count(), 2);
+    assert!(std::fs::read_to_string(&svg).unwrap().starts_with("<svg"));
 }
 
 #[tokio::test]
