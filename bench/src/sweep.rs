@@ -36,6 +36,7 @@ struct Curve<'c> {
 
 pub(super) async fn run(args: &SweepArgs) -> anyhow::Result<ExitCode> {
     outputs::check([&args.json, &args.csv, &args.svg])?;
+    eprintln!("{}", longest(args));
     on_system(&args.system, &args.load, async |system| {
         sweep(system, args).await
     })
@@ -43,7 +44,6 @@ pub(super) async fn run(args: &SweepArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn sweep(system: &mut System, args: &SweepArgs) -> anyhow::Result<bool> {
-    eprintln!("{}", longest(args));
     let work = prepare(system, &args.system, &args.load).await?;
     let machine = Machine::look(system.log.as_ref(), system.database.as_ref()).await;
     let settings = settings(system, &args.system, &args.load, &work, told(args));
