@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ledger::{Batch, Decision, Reads, Rows};
 use schemas::{Position, Timestamp};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
@@ -16,7 +16,7 @@ use crate::poison::{Found, Search, Trial, Trials, Tried};
 use crate::process::Applier;
 use crate::publish::position;
 use crate::seam::{Advance, Loaded, Log, Rehearsal as _, Store, Transaction as _};
-use crate::times::within;
+use crate::times::{UNWRITTEN_MAX, within};
 use crate::turns::Turn;
 use crate::work::Work;
 use crate::{Error, metrics};
@@ -26,6 +26,8 @@ enum Try {
     Committed(Box<Commit>),
     /// A command was buried: the rest is tried again.
     Fewer,
+    /// The batch before takes long to commit: this one must not stand still in a transaction.
+    Early,
 }
 
 impl<S: Store, L: Log> Applier<'_, S, L> {
@@ -47,6 +49,7 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
             match self.attempt(work, &mut turn, &mut search).await {
                 Ok(Try::Committed(commit)) => break commit,
                 Ok(Try::Fewer) => {}
+                Ok(Try::Early) => self.wait_to_write(turn.as_mut()).await?,
                 Err(Error::Conflict(cause)) if conflicts < config.conflicts_max => {
                     conflicts += 1;
                     metrics::conflict();
@@ -55,7 +58,7 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
                 Err(Error::Blocked(cause)) if blocked.failures() < config.conflicts_max => {
                     drop(turn.take());
                     metrics::conflict();
-                    tracing::warn!(partition = %self.lease.partition, %cause, "the batch waits: somebody keeps a row locked that it needs, or the one before does not get done");
+                    tracing::warn!(partition = %self.lease.partition, %cause, "somebody keeps a row locked that the batch needs; it waits");
                     self.renew().await?;
                     tokio::select! {
                         () = released.cancelled() => return Ok(None),
@@ -89,8 +92,11 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         search: &mut Search,
     ) -> Result<Try, Error> {
         let committed = self.transact(work, turn.as_mut()).await;
-        let Err(Error::Poison(why)) = committed else {
-            return committed.map(|commit| Try::Committed(Box::new(commit)));
+        let why = match committed {
+            Ok(Some(commit)) => return Ok(Try::Committed(Box::new(commit))),
+            Ok(None) => return Ok(Try::Early),
+            Err(Error::Poison(why)) => why,
+            Err(error) => return Err(error),
         };
         drop(turn.take());
         if let Some((at, why)) = &self.findings.company
@@ -102,25 +108,49 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         Ok(Try::Fewer)
     }
 
-    async fn transact(&self, work: &Work, turn: Option<&mut Turn>) -> Result<Commit, Error> {
+    /// One transaction; `None` if it was given up because the batch before is not committed yet.
+    async fn transact(
+        &self,
+        work: &Work,
+        mut turn: Option<&mut Turn>,
+    ) -> Result<Option<Commit>, Error> {
         let reads = ledger::reads(&work.batch);
         let begun = (self.processor.store).begin(self.lease, self.advance(work), &reads);
         let (mut transaction, loaded) = within("beginning a batch", begun).await?;
         let span = (work.first, work.next);
         let part = (&reads, &work.batch, &work.slots[..]);
         let commit = self.decide(loaded, span, part)?;
-        if let Some(turn) = turn {
-            turn.write().await?;
-            within("writing a batch", transaction.write(&commit)).await?;
+        if let Some(turn) = &mut turn
+            && timeout(UNWRITTEN_MAX, turn.write()).await.is_err()
+        {
+            return Ok(None);
+        }
+        within("writing a batch", transaction.write(&commit)).await?;
+        // The next one could lock an account whose row is being updated, but it would not see one that is being inserted.
+        if let Some(turn) = turn
+            && commit.opened.is_empty()
+        {
             turn.pass_on();
-        } else {
-            within("writing a batch", transaction.write(&commit)).await?;
         }
         if let Some(failpoint) = &self.processor.config.failpoint {
             failpoint.pass().await;
         }
         within("committing a batch", transaction.commit()).await?;
-        Ok(commit)
+        Ok(Some(commit))
+    }
+
+    /// Outside of any transaction.
+    async fn wait_to_write(&self, turn: Option<&mut Turn>) -> Result<(), Error> {
+        let Some(turn) = turn else {
+            return Ok(());
+        };
+        while timeout(self.processor.config.renewal, turn.write())
+            .await
+            .is_err()
+        {
+            self.renew().await?;
+        }
+        Ok(())
     }
 
     /// Finds a command that cannot be committed and buries it.

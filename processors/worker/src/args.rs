@@ -21,6 +21,10 @@ pub struct Args {
     /// it is less where Postgres is quick; 0 starts each at once.
     #[arg(long, value_name = "MILLISECONDS", env = "SLUICE_COMMIT_INTERVAL")]
     pub commit_interval: Option<u16>,
+    /// About how much memory accounts may take, in MiB, 256 unless given: 1,000 accounts without metadata take half of one.
+    /// A batch with an account that is not in memory reads and locks all of its accounts.
+    #[arg(long, value_name = "MIB", env = "SLUICE_ACCOUNTS_MEMORY")]
+    pub accounts_memory: Option<u16>,
     /// For fault tests: while this file exists, one batch stands still inside its open transaction.
     #[arg(long, value_name = "PATH", hide = true)]
     pub failpoint: Option<PathBuf>,
@@ -40,6 +44,9 @@ impl Args {
         }
         if let Some(milliseconds) = self.commit_interval {
             config.commit_interval_max = Duration::from_millis(milliseconds.into());
+        }
+        if let Some(mebibytes) = self.accounts_memory {
+            config.accounts_remembered_bytes_max = usize::from(mebibytes) << 20;
         }
         config
     }

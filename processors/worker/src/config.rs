@@ -6,10 +6,6 @@ use std::time::Duration;
 
 use crate::{Failpoint, times};
 
-/// Default of [`Config::commits_in_flight`].
-pub(crate) const COMMITS_IN_FLIGHT_MAX: usize = 1;
-/// Default of [`Config::commit_interval_max`].
-pub(crate) const COMMIT_INTERVAL_MAX: Duration = Duration::from_millis(3);
 /// Most dead letters in memory while they are copied; each may be as long as a record.
 pub(crate) const LETTERS_MAX: usize = 8;
 /// How often the log is told what is applied, for the eyes of lag tools.
@@ -63,8 +59,8 @@ impl Default for Config {
         Self {
             batch_commands_max: 4_000,
             record_commands_max: 10_000,
-            commits_in_flight: COMMITS_IN_FLIGHT_MAX,
-            commit_interval_max: COMMIT_INTERVAL_MAX,
+            commits_in_flight: 1,
+            commit_interval_max: Duration::from_millis(3),
             unpublished_commits_max: 8,
             accounts_remembered_bytes_max: 256 << 20,
             lease: times::LEASE,

@@ -25,6 +25,8 @@ pub const APPLIED_LATENCY_SECONDS: &str = "sluice_worker_applied_latency_seconds
 pub const CONFLICTS: &str = "sluice_worker_conflicts_total";
 pub const ACCOUNTS_REMEMBERED: &str = "sluice_worker_accounts_remembered_total";
 pub const ACCOUNTS_READ: &str = "sluice_worker_accounts_read_total";
+pub const ACCOUNTS_MEMORY: &str = "sluice_worker_accounts_memory_bytes";
+pub const ACCOUNTS_MEMORY_MAX: &str = "sluice_worker_accounts_memory_max_bytes";
 pub const MEMORY_STALE: &str = "sluice_worker_memory_stale_total";
 pub const PUBLISH_SECONDS: &str = "sluice_worker_publish_duration_seconds";
 pub const PUBLISH_FAILURES: &str = "sluice_worker_publish_failures_total";
@@ -121,7 +123,7 @@ pub fn describe() {
     describe_gauge!(BATCH_COMMANDS_MAX, "most commands in one transaction");
     describe_gauge!(
         COMMITS_IN_FLIGHT_MAX,
-        "transactions of this process at a time, beside full ones"
+        "batches of this process that are decided and written at a time, while as many commit"
     );
     describe_gauge!(
         COMMIT_INTERVAL_MAX,
@@ -138,6 +140,11 @@ fn describe_memory() {
         ACCOUNTS_READ,
         "accounts that a batch locked and read in Postgres"
     );
+    describe_gauge!(ACCOUNTS_MEMORY, "what remembered accounts take, about");
+    describe_gauge!(
+        ACCOUNTS_MEMORY_MAX,
+        "what they may take; beyond it, those not used for longest are read again"
+    );
     describe_counter!(
         MEMORY_STALE,
         "batches decided again because somebody else had written an account that was remembered"
@@ -150,6 +157,12 @@ pub(crate) fn limits(config: &Config) {
     gauge!(BATCH_COMMANDS_MAX).set(config.batch_commands_max as f64);
     gauge!(COMMITS_IN_FLIGHT_MAX).set(config.commits_in_flight as f64);
     gauge!(COMMIT_INTERVAL_MAX).set(config.commit_interval_max.as_secs_f64());
+    gauge!(ACCOUNTS_MEMORY_MAX).set(config.accounts_remembered_bytes_max as f64);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+pub(crate) fn accounts_memory(bytes: usize) {
+    gauge!(ACCOUNTS_MEMORY).set(bytes as f64);
 }
 
 pub(crate) fn outdated(is_outdated: bool) {

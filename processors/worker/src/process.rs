@@ -3,6 +3,7 @@
 //! Invariant: a batch holds whole records, in their order. After any error that a batch does not get over the loop
 //! ends, and what happened is read from Postgres at the next takeover.
 
+use std::pin::pin;
 use std::sync::atomic::AtomicI64;
 
 use journal::Ledgers;
@@ -21,6 +22,7 @@ use crate::poison::Findings;
 use crate::publish::{Publisher, position};
 use crate::seam::{Feed, Lease, Log, Store};
 use crate::takeover::Session;
+use crate::times::within;
 use crate::turns::Turn;
 use crate::work::Work;
 use crate::{Error, metrics};
@@ -73,8 +75,8 @@ pub(crate) struct Applier<'a, S: Store, L: Log> {
     feeds: u32,
     /// When the log was last told what is applied.
     acknowledged: Instant,
-    /// Read, but too much for the last batch.
-    waiting: Option<Decoded>,
+    /// What ended the last batch.
+    carried: Option<Carried>,
 }
 
 impl<'a, S: Store, L: Log> Applier<'a, S, L> {
@@ -117,32 +119,19 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
             feed,
             feeds: 1,
             acknowledged: Instant::now(),
-            waiting: None,
+            carried: None,
         })
     }
 
     async fn run(mut self, released: &CancellationToken) -> Result<(), Error> {
         loop {
-            let first = if let Some(decoded) = self.waiting.take() {
-                decoded
-            } else {
-                tokio::select! {
-                    biased;
-                    () = released.cancelled() => return Ok(()),
-                    record = self.feed.next() => match self.placed(record).await? {
-                        Some(record) => self.decode(&record).await?,
-                        None => continue,
-                    },
-                    () = tokio::time::sleep(self.processor.config.renewal) => {
-                        self.idle().await?;
-                        continue;
-                    }
-                }
+            let Some(first) = self.first(released).await? else {
+                return Ok(());
             };
             let mut work = Work::new(first);
-            self.gather(&mut work).await?;
+            self.gather(&mut work)?;
             let turn = self.turn(&work).await?;
-            self.gather(&mut work).await?;
+            self.gather(&mut work)?;
             let Some(commit) = self.apply(&mut work, Some(turn), released).await? else {
                 return Ok(());
             };
@@ -150,27 +139,50 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
         }
     }
 
-    /// Waits until this partition may commit, and keeps the lease meanwhile.
-    async fn turn(&self, work: &Work) -> Result<Turn, Error> {
+    /// The first record of a batch; `None` when the partition is released.
+    async fn first(&mut self, released: &CancellationToken) -> Result<Option<Decoded>, Error> {
         loop {
-            tokio::select! {
-                turn = self.next_turn(work) => return turn,
-                () = tokio::time::sleep(self.processor.config.renewal) => self.renew().await?,
+            let record = match self.carried.take() {
+                Some(Carried::Decoded(decoded)) => return Ok(Some(decoded)),
+                Some(Carried::NewLedger(record)) => Ok(record),
+                Some(Carried::Error(error)) => Err(error),
+                None => tokio::select! {
+                    biased;
+                    () = released.cancelled() => return Ok(None),
+                    record = self.feed.next() => record,
+                    () = tokio::time::sleep(self.processor.config.renewal) => {
+                        self.idle().await?;
+                        continue;
+                    }
+                },
+            };
+            if let Some(record) = self.placed(record).await? {
+                return self.decode(&record).await.map(Some);
             }
         }
     }
 
-    /// A batch that somebody waits for, or that would hardly become fuller, keeps no pace.
-    async fn next_turn(&self, work: &Work) -> Result<Turn, Error> {
-        if self.is_full(work) || !work.replies.is_empty() {
+    /// Waits in the queue until this partition may commit, and keeps the lease meanwhile.
+    async fn turn(&self, work: &Work) -> Result<Turn, Error> {
+        let mut turn = pin!(self.next_turn(work));
+        loop {
+            tokio::select! {
+                turn = &mut turn => return Ok(turn),
+                () = tokio::time::sleep(self.processor.config.renewal) => {
+                    within("renewing the lease", self.renew()).await?;
+                }
+            }
+        }
+    }
+
+    /// A batch that somebody waits for keeps no pace, nor does one that is full.
+    async fn next_turn(&self, work: &Work) -> Turn {
+        let is_full = matches!(self.carried, Some(Carried::Decoded(_)));
+        if is_full || !work.replies.is_empty() {
             self.processor.turns.next().await
         } else {
             self.processor.turns.next_in_pace().await
         }
-    }
-
-    fn is_full(&self, work: &Work) -> bool {
-        self.waiting.is_some() || work.slots.len() >= self.processor.config.batch_commands_max / 2
     }
 
     pub(crate) async fn renew(&self) -> Result<(), Error> {
@@ -218,7 +230,7 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
 
     /// Reads on behind `after` with a consumer of its own.
     async fn reopen(&mut self, after: Position) -> Result<(), Error> {
-        self.waiting = None;
+        self.carried = None;
         self.feeds += 1;
         let name = consumer(self.lease, self.feeds);
         self.feed = self
@@ -231,39 +243,44 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
 
     /// A ledger may be newer than our list of them.
     async fn decode(&mut self, record: &Record) -> Result<Decoded, Error> {
-        metrics::lag(self.lease.partition, record.pending, record.stored_at);
-        let decoded = decode(record, &self.limits, &self.ledgers);
+        let decoded = self.decode_as_known(record);
         if !decoded.unknown_ledger {
             return Ok(decoded);
         }
-        self.ledgers = self.processor.store.ledgers().await?;
-        Ok(decode(record, &self.limits, &self.ledgers))
+        let ledgers = self.processor.store.ledgers();
+        self.ledgers = within("reading the ledgers", ledgers).await?;
+        Ok(self.decode_as_known(record))
     }
 
-    /// Adds whole records that are here already, up to the limits of a batch.
-    async fn gather(&mut self, work: &mut Work) -> Result<(), Error> {
-        while self.waiting.is_none() {
-            match self.feed.try_next() {
-                Ok(Some(record)) => {
-                    let decoded = self.decode(&record).await?;
-                    let fits = work.slots.len() + decoded.lines.len()
-                        <= self.processor.config.batch_commands_max
-                        && work.event_bytes_max + decoded.event_bytes_max
-                            <= self.limits.event_bytes_max();
-                    if work.slots.is_empty() || fits {
-                        work.add(decoded);
-                    } else {
-                        self.waiting = Some(decoded);
-                    }
-                }
+    fn decode_as_known(&self, record: &Record) -> Decoded {
+        metrics::lag(self.lease.partition, record.pending, record.stored_at);
+        decode(record, &self.limits, &self.ledgers)
+    }
+
+    /// Adds whole records that are here already, up to the limits of a batch. It asks nobody, as others may wait for the
+    /// turn: what has to be asked for is left for the next batch.
+    fn gather(&mut self, work: &mut Work) -> Result<(), Error> {
+        while self.carried.is_none() {
+            let record = match self.feed.try_next() {
+                Ok(Some(record)) => record,
                 Ok(None) => break,
-                // What was read so far is in its place; the error comes again at the next read.
-                Err(ReadError::Stolen(_)) => {
-                    metrics::stolen(self.lease.partition);
-                    self.reopen(work.next).await?;
+                // What was read so far is in its place.
+                Err(error @ ReadError::Stolen(_)) => {
+                    self.carried = Some(Carried::Error(error));
                     break;
                 }
                 Err(error) => return Err(Error::LostPlace(error)),
+            };
+            let decoded = self.decode_as_known(&record);
+            let fits = work.slots.len() + decoded.lines.len()
+                <= self.processor.config.batch_commands_max
+                && work.event_bytes_max + decoded.event_bytes_max <= self.limits.event_bytes_max();
+            if decoded.unknown_ledger {
+                self.carried = Some(Carried::NewLedger(record));
+            } else if fits {
+                work.add(decoded);
+            } else {
+                self.carried = Some(Carried::Decoded(decoded));
             }
         }
         Ok(())
@@ -301,6 +318,15 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
         }
         Ok(())
     }
+}
+
+/// What a batch could not take in.
+enum Carried {
+    /// It was too much.
+    Decoded(Decoded),
+    /// It names a ledger that was not there when the ledgers were read.
+    NewLedger(Record),
+    Error(ReadError),
 }
 
 /// Consumers of one partition never share a name.

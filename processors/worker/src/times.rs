@@ -15,13 +15,13 @@ pub const RENEWAL: Duration = Duration::from_secs(2);
 pub const LOCK_MAX: Duration = Duration::from_secs(2);
 /// Longest time that a session does nothing inside a transaction.
 pub const IDLE_MAX: Duration = Duration::from_secs(2);
-/// Longest time that a batch which is decided waits for the one before to commit.
+/// Longest time that a batch waits inside its transaction for the one before to commit.
 pub const UNWRITTEN_MAX: Duration = Duration::from_secs(1);
 /// Longest time that a statement takes.
 pub const STATEMENT_MAX: Duration = Duration::from_secs(4);
 /// Longest time that a step of a transaction takes, whatever becomes of the server: Postgres gives up itself before.
 pub const STEP_MAX: Duration = Duration::from_secs(5);
-/// How long a session is kept between transactions; then the pool looks at it again.
+/// How long a session goes from one transaction to the next before the pool looks at it again.
 pub const SESSION_KEPT_MAX: Duration = Duration::from_mins(5);
 /// How long a takeover waits for a row that somebody else has locked before it ends that session.
 pub const BLOCKED_MAX: Duration = Duration::from_secs(1);

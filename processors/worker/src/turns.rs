@@ -13,8 +13,6 @@ use streams::Pace;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::{Error, times};
-
 /// A batch starts at most once in so many times the time that one takes.
 const PACE_MULTIPLE: u32 = 2;
 
@@ -52,30 +50,25 @@ impl Turns {
     }
 
     /// For a batch that somebody waits for.
-    pub(crate) async fn next(&self) -> Result<Turn, Error> {
-        let permit = self.permit().await?;
-        Ok(self.start(permit, Instant::now()))
+    pub(crate) async fn next(&self) -> Turn {
+        let permit = permit(&self.decide).await;
+        self.start(permit, Instant::now())
     }
 
     /// For a batch that nobody waits for. Whoever keeps the pace holds no turn meanwhile, and gives way once: those that
     /// somebody waits for may be without end.
-    pub(crate) async fn next_in_pace(&self) -> Result<Turn, Error> {
+    pub(crate) async fn next_in_pace(&self) -> Turn {
         let due = lock(&self.pace).next();
         tokio::time::sleep_until(due).await;
-        let permit = self.permit().await?;
+        let permit = permit(&self.decide).await;
         let now = Instant::now();
         let due = lock(&self.pace).next();
         if due <= now {
-            return Ok(self.start(permit, now));
+            return self.start(permit, now);
         }
         drop(permit);
         tokio::time::sleep_until(due).await;
         self.next().await
-    }
-
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let permit = Arc::clone(&self.decide).acquire_owned().await;
-        permit.map_err(|closed| Error::unavailable("waiting for a turn", closed))
     }
 
     fn start(&self, permit: OwnedSemaphorePermit, at: Instant) -> Turn {
@@ -90,19 +83,11 @@ impl Turns {
 }
 
 impl Turn {
-    /// Waits until the batch before is committed.
-    ///
-    /// # Errors
-    /// `Blocked` when that takes longer than a transaction may stand still.
-    pub(crate) async fn write(&mut self) -> Result<(), Error> {
-        if self.write.is_some() {
-            return Ok(());
+    /// Waits until the batch may be written: the one before is committed.
+    pub(crate) async fn write(&mut self) {
+        if self.write.is_none() {
+            self.write = Some(permit(&self.turns.write).await);
         }
-        let permit = Arc::clone(&self.turns.write).acquire_owned();
-        let permit = tokio::time::timeout(times::UNWRITTEN_MAX, permit).await;
-        let permit = permit.map_err(|_| Error::Blocked("the batch before it commits".into()))?;
-        self.write = Some(permit.map_err(|closed| Error::unavailable("waiting to write", closed))?);
-        Ok(())
     }
 
     /// The batch has been written.
@@ -114,6 +99,11 @@ impl Turn {
     pub(crate) fn committed(self) {
         lock(&self.turns.pace).took(self.at.elapsed());
     }
+}
+
+async fn permit(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    let permit = Arc::clone(permits).acquire_owned().await;
+    permit.expect("nobody closes it")
 }
 
 fn lock(pace: &Mutex<Pace>) -> MutexGuard<'_, Pace> {
@@ -130,11 +120,11 @@ mod tests {
     async fn turns() -> Turns {
         let turns = Turns::new(1, INTERVAL);
         for _ in 0..50 {
-            let turn = turns.next().await.unwrap();
+            let turn = turns.next().await;
             tokio::time::advance(Duration::from_millis(20)).await;
             turn.committed();
         }
-        drop(turns.next().await.unwrap());
+        drop(turns.next().await);
         turns
     }
 
@@ -142,7 +132,7 @@ mod tests {
     async fn a_batch_that_somebody_waits_for_starts_at_once() {
         let turns = turns().await;
         let asked = Instant::now();
-        turns.next().await.unwrap();
+        turns.next().await;
         assert_eq!(asked.elapsed(), Duration::ZERO);
     }
 
@@ -152,7 +142,7 @@ mod tests {
         let asked = Instant::now();
         let two = [turns.next_in_pace(), turns.next_in_pace()];
         let ended = futures::future::join_all(two.map(|turn| async {
-            drop(turn.await.unwrap());
+            drop(turn.await);
             asked.elapsed()
         }));
         let mut ended = ended.await;
@@ -171,10 +161,10 @@ mod tests {
         loop {
             tokio::select! {
                 biased;
-                turn = &mut patient => break drop(turn.unwrap()),
+                turn = &mut patient => break drop(turn),
                 turn = turns.next() => {
                     tokio::time::sleep(INTERVAL / 3).await;
-                    drop(turn.unwrap());
+                    drop(turn);
                 }
             }
             assert!(asked.elapsed() < 4 * INTERVAL, "{:?}", asked.elapsed());
@@ -187,38 +177,26 @@ mod tests {
         let asked = Instant::now();
         let patient = tokio::spawn({
             let turns = turns.clone();
-            async move { turns.next_in_pace().await.map(drop) }
+            async move { drop(turns.next_in_pace().await) }
         });
         tokio::task::yield_now().await;
-        turns.next().await.unwrap();
+        turns.next().await;
         assert_eq!(asked.elapsed(), Duration::ZERO);
-        patient.await.unwrap().unwrap();
+        patient.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_batch_is_decided_while_the_one_before_commits_and_written_afterwards() {
         let turns = turns().await;
-        let mut before = turns.next().await.unwrap();
-        before.write().await.unwrap();
+        let mut before = turns.next().await;
+        before.write().await;
         before.pass_on();
-        let mut turn = turns.next().await.unwrap();
+        let mut turn = turns.next().await;
         let asked = Instant::now();
-        let (written, ()) = tokio::join!(turn.write(), async {
+        tokio::join!(turn.write(), async {
             tokio::time::sleep(20 * INTERVAL).await;
             before.committed();
         });
-        written.unwrap();
         assert_eq!(asked.elapsed(), 20 * INTERVAL);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_transaction_does_not_stand_still_for_long() {
-        let turns = turns().await;
-        let mut before = turns.next().await.unwrap();
-        before.write().await.unwrap();
-        before.pass_on();
-        let mut turn = turns.next().await.unwrap();
-        let blocked = turn.write().await.unwrap_err();
-        assert!(matches!(blocked, Error::Blocked(_)), "{blocked}");
     }
 }

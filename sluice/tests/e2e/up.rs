@@ -201,6 +201,7 @@ async fn every_role_takes_its_own_settings_under_up() {
         ("SLUICE_COMMITS_IN_FLIGHT", "2"),
         ("SLUICE_RECORD_INTERVAL", "7"),
         ("SLUICE_COMMIT_INTERVAL", "4"),
+        ("SLUICE_ACCOUNTS_MEMORY", "64"),
     ];
     let (up, ready) = Role::start_in(system.path(), "up", &args, &variables).await;
     system.drained().await;
@@ -220,6 +221,7 @@ async fn every_role_takes_its_own_settings_under_up() {
         "sluice_worker_commits_in_flight_max 3",
         "sluice_ingest_record_interval_max_seconds 0.007",
         "sluice_worker_commit_interval_max_seconds 0.004",
+        "sluice_worker_accounts_memory_max_bytes 67108864",
     ] {
         assert!(
             metrics.lines().any(|line| line == limit),

@@ -11,7 +11,7 @@ use sqlx::postgres::PgRow;
 
 use super::classify;
 use super::counted::Counted;
-use super::memory::Held;
+use super::memory::{End, Held};
 use crate::Error;
 use crate::accounts::AccountEntry;
 
@@ -147,6 +147,7 @@ fn written_account(written: &PgRow, entries: &[&AccountEntry]) -> Result<Held, s
             place: written.try_get(2)?,
             writer: written.try_get(3)?,
         },
+        end: End::COMMITTED,
         row: entries[entry].1.clone(),
     })
 }

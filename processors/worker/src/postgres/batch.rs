@@ -11,7 +11,7 @@ use ledger::{Reads, Rows};
 use super::accounts::{open_accounts, posted, rewrite_accounts};
 use super::counted::Counted;
 use super::fence::{self, Moved, move_position};
-use super::memory::{Held, Memory, ServerStart};
+use super::memory::{End, Held, Memory, ServerStart};
 use super::{Postgres, classify, uuids};
 use crate::accounts::AccountWrites;
 use crate::commit::Commit;
@@ -28,6 +28,7 @@ pub struct Batch {
     /// The accounts of the batch that exist, in their order.
     held: Vec<Held>,
     how: How,
+    end: End,
 }
 
 /// How the accounts of a batch are held.
@@ -73,13 +74,17 @@ impl Batch {
             server,
             held: accounts.held,
             how,
+            end: End::open(),
         };
         Ok((batch, loaded))
     }
 
-    /// Locks the accounts that are believed, if writing them does not do that anyway: some are only read, or are written by
-    /// more than one statement. Whether they are what was believed.
+    /// Whether the accounts are what was believed. Locks them, if writing them does not do that anyway: some are only read, or are written by
+    /// more than one statement.
     async fn confirm(&mut self, writes: &AccountWrites<'_>) -> Result<bool, Error> {
+        if !self.held.iter().all(|held| held.end.is_committed()) {
+            return Ok(false);
+        }
         if self.how == How::Locked || writes.post.len() == self.held.len() {
             return Ok(true);
         }
@@ -110,9 +115,16 @@ impl Transaction for Batch {
         if self.how == How::Believed {
             self.memory.confirmed();
         }
-        // The next batch may believe it at once: if it is not committed, that one finds no such rows.
-        let left = self.held.drain(..).chain(written);
-        self.memory.put(self.server, left);
+        // The next batch may be decided from it at once, and is written if this one is committed.
+        let read = self.held.drain(..).map(|held| Held {
+            end: End::COMMITTED,
+            ..held
+        });
+        let written = written.into_iter().map(|held| Held {
+            end: self.end.clone(),
+            ..held
+        });
+        self.memory.put(self.server, read.chain(written));
         Ok(())
     }
 
@@ -120,7 +132,9 @@ impl Transaction for Batch {
         self.transaction
             .commit()
             .await
-            .map_err(|error| Error::unavailable("committing a batch", error))
+            .map_err(|error| Error::unavailable("committing a batch", error))?;
+        self.end.committed();
+        Ok(())
     }
 }
 
@@ -147,6 +161,7 @@ pub(super) async fn write(
             place,
             writer: appended.writer,
         },
+        end: End::COMMITTED,
         row: row.clone(),
     }));
     Ok(Some(written))

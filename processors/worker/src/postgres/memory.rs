@@ -1,19 +1,22 @@
 //! Accounts that this process read or wrote last.
 //!
-//! Invariant: what is remembered was written, but may be stale, or never be committed: whoever believes it has it confirmed
-//! in the same transaction, by [`Held::version`] and the key, which are of no row in both cases. Batches take what they use
-//! out and put it back once they have written it.
+//! Invariant: what is remembered was written, but may be stale, or never be committed: whoever believes it writes only once
+//! the one who wrote it has committed ([`Held::end`]), and has it confirmed in the same transaction by [`Held::version`] and
+//! the key, which are of no row where it is stale. Batches take what they use out and put it back once they have written it.
 
 mod confidence;
 
 use std::collections::HashMap;
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use journal::RowVersion;
 use ledger::{AccountKey, AccountRow};
 
 use confidence::Confidence;
+
+use crate::metrics;
 
 /// Which start of which server: another may have other rows under the same numbers.
 pub(super) type ServerStart = i64;
@@ -23,7 +26,33 @@ pub(super) type ServerStart = i64;
 pub(super) struct Held {
     pub(super) key: AccountKey,
     pub(super) version: RowVersion,
+    pub(super) end: End,
     pub(super) row: AccountRow,
+}
+
+/// Whether the transaction that wrote a row version is known to be committed. A crash of Postgres gives the numbers of those
+/// that were not on disk out again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct End(Option<Arc<AtomicBool>>);
+
+impl End {
+    /// Of a row that was read.
+    pub(super) const COMMITTED: Self = Self(None);
+
+    pub(super) fn open() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    pub(super) fn is_committed(&self) -> bool {
+        let Self(end) = self;
+        end.as_ref().is_none_or(|end| end.load(Ordering::Acquire))
+    }
+
+    pub(super) fn committed(&self) {
+        if let Self(Some(end)) = self {
+            end.store(true, Ordering::Release);
+        }
+    }
 }
 
 /// Shared by all partitions of a process.
@@ -39,8 +68,8 @@ struct Accounts {
     server: Option<ServerStart>,
     young: Rows,
     old: Rows,
-    /// Of the young.
-    bytes: usize,
+    young_bytes: usize,
+    old_bytes: usize,
     bytes_max: usize,
     confidence: Confidence,
 }
@@ -48,7 +77,7 @@ struct Accounts {
 /// An account without metadata.
 const ACCOUNT_BYTES: usize = 512;
 
-type Rows = HashMap<AccountKey, (RowVersion, AccountRow)>;
+type Rows = HashMap<AccountKey, (RowVersion, End, AccountRow)>;
 
 impl Memory {
     /// About so many bytes of accounts.
@@ -57,7 +86,8 @@ impl Memory {
             server: None,
             young: HashMap::new(),
             old: HashMap::new(),
-            bytes: 0,
+            young_bytes: 0,
+            old_bytes: 0,
             bytes_max,
             confidence: Confidence::default(),
         };
@@ -79,7 +109,10 @@ impl Memory {
 
     /// What a batch leaves behind.
     pub(super) fn put(&self, server: ServerStart, left: impl Iterator<Item = Held>) {
-        let forgotten = self.lock().put(server, left);
+        let mut accounts = self.lock();
+        let forgotten = accounts.put(server, left);
+        metrics::accounts_memory(accounts.young_bytes + accounts.old_bytes);
+        drop(accounts);
         if !forgotten.is_empty() {
             // Takes milliseconds when they are many.
             tokio::task::spawn_blocking(move || drop(forgotten));
@@ -106,34 +139,48 @@ impl Accounts {
         if self.server != Some(server) {
             self.young.clear();
             self.old.clear();
-            self.bytes = 0;
+            (self.young_bytes, self.old_bytes) = (0, 0);
             self.server = Some(server);
         }
     }
 
     fn take(&mut self, key: &AccountKey) -> Option<Held> {
-        let young = self.young.remove_entry(key);
-        if let Some((_, (_, row))) = &young {
-            self.bytes -= bytes_of(row);
-        }
-        let (key, (version, row)) = young.or_else(|| self.old.remove_entry(key))?;
-        Some(Held { key, version, row })
+        let (key, (version, end, row)) = if let Some(young) = self.young.remove_entry(key) {
+            self.young_bytes -= bytes_of(&young.1.2);
+            young
+        } else {
+            let old = self.old.remove_entry(key)?;
+            self.old_bytes -= bytes_of(&old.1.2);
+            old
+        };
+        Some(Held {
+            key,
+            version,
+            end,
+            row,
+        })
     }
 
     /// Gives what is forgotten for it.
     fn put(&mut self, server: ServerStart, left: impl Iterator<Item = Held>) -> Rows {
         if self.server == Some(server) {
-            for Held { key, version, row } in left {
-                self.bytes += bytes_of(&row);
-                if let Some((_, before)) = self.young.insert(key, (version, row)) {
-                    self.bytes -= bytes_of(&before);
+            for Held {
+                key,
+                version,
+                end,
+                row,
+            } in left
+            {
+                self.young_bytes += bytes_of(&row);
+                if let Some((_, _, before)) = self.young.insert(key, (version, end, row)) {
+                    self.young_bytes -= bytes_of(&before);
                 }
             }
         }
-        if self.bytes <= self.bytes_max / 2 {
+        if self.young_bytes <= self.bytes_max / 2 {
             return Rows::new();
         }
-        self.bytes = 0;
+        self.old_bytes = mem::take(&mut self.young_bytes);
         let young = mem::take(&mut self.young);
         mem::replace(&mut self.old, young)
     }
@@ -168,6 +215,7 @@ mod tests {
         Held {
             key: key(id),
             version: RowVersion::default(),
+            end: End::COMMITTED,
             row: AccountRow {
                 account: Account {
                     id: AccountId::parse(id).unwrap(),
@@ -301,13 +349,13 @@ mod tests {
             drop(memory.lock().put(SERVER, batch(number).map(account)));
             let accounts = memory.lock();
             let rows = accounts.young.values().chain(accounts.old.values());
-            let bytes: usize = rows.map(|(_, row)| bytes_of(row)).sum();
+            let bytes: usize = rows.map(|(_, _, row)| bytes_of(row)).sum();
             assert!(
                 bytes <= bytes_max + batch_bytes,
                 "{bytes} of {bytes_max} bytes are taken"
             );
-            let young = accounts.young.values().map(|(_, row)| bytes_of(row));
-            assert_eq!(young.sum::<usize>(), accounts.bytes);
+            let young = accounts.young.values().map(|(_, _, row)| bytes_of(row));
+            assert_eq!(young.sum::<usize>(), accounts.young_bytes);
             let has = |rows: &Rows| rows.contains_key(&key("before"));
             if forgotten.is_none() && !has(&accounts.young) && !has(&accounts.old) {
                 forgotten = Some((number + 1) * BATCH);

@@ -9,7 +9,7 @@ use schemas::{Account, AccountStatus, Currency, Money, Opening};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::memory::Held;
+use super::memory::{End, Held};
 
 /// A row of `LOCK_ACCOUNTS`, if it is one of an account. By number, as names are looked up for every field of every row.
 pub(super) fn account(row: &PgRow) -> Result<Option<Held>, sqlx::Error> {
@@ -53,6 +53,7 @@ pub(super) fn account(row: &PgRow) -> Result<Option<Held>, sqlx::Error> {
             place,
             writer: row.try_get(15)?,
         },
+        end: End::COMMITTED,
         row: account,
     }))
 }

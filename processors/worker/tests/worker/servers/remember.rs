@@ -120,6 +120,9 @@ async fn a_commit_that_nobody_heard_of_is_read_again() {
         pay("2", "alice", "world", "0.01"),
         pay("3", "bob", "world", "10"),
     ];
+    // Whoever wrote them may never have been on disk: its number may be another's by now.
+    let believed = here.work(&[&lines[0], &lines[1]]).await;
+    assert!(is_conflict(&believed), "{believed:?}");
     let outcomes = work(&mut here, &[&lines[0], &lines[1]]).await;
     assert_eq!(
         outcomes,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemas::Partition;
 use sqlx::Row as _;
 use worker::simulation::{Lease, Postgres, Store, Transaction as _};
-use worker::{Config, times};
+use worker::{Config, Error, times};
 
 use super::bed::{Role, Servers, until};
 use super::wire::Wire;
@@ -194,8 +194,14 @@ async fn a_transaction_dropped_at_any_await_leaves_its_session_outside() {
         let finished = {
             let commands = batch(PARTITION, next, &[&lines[0], &lines[1]]);
             let transaction = async {
-                let opened = open(&store, lease, step(applied, next), &commands).await;
-                opened.unwrap().0.commit().await.unwrap();
+                // What the one that was dropped left in memory is believed in vain.
+                let opened = loop {
+                    match open(&store, lease, step(applied, next), &commands).await {
+                        Err(Error::Conflict(_)) => {}
+                        opened => break opened.unwrap().0,
+                    }
+                };
+                opened.commit().await.unwrap();
             };
             polled(transaction, polls).await
         };
