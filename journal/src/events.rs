@@ -141,14 +141,16 @@ fn dead_letter(row: &PgRow) -> Result<Outcome, sqlx::Error> {
     }))
 }
 
-// `at_…` are the outcome's own, `t.…` those of the transfer that it is or repeats.
+// `at_…` are the outcome's own, `t.…` those of the transfer that it is or repeats. Positions stand there twice, as the
+// planner knows how many rows lie between two of them, and not between two pairs: without it, it reads a big table whole.
 
 const TRANSFERS: &str = concat!(
     "SELECT l.name AS ledger_name, t.line AS at_line, t.position AS at_position, t.decided_at AS at_time, t.actor AS at_actor, ",
     transfer_columns!(),
     "  FROM transfers t
        JOIN ledgers l ON l.number = t.ledger
-      WHERE t.partition = $1 AND (t.position, t.line) > ($2, $3) AND (t.position, t.line) <= ($4, $5)
+      WHERE t.partition = $1 AND t.position BETWEEN $2 AND $4
+        AND (t.position, t.line) > ($2, $3) AND (t.position, t.line) <= ($4, $5)
         AND ($6::int IS NULL OR t.ledger = $6)"
 );
 
@@ -159,7 +161,8 @@ const OUTCOMES: &str = concat!(
     "  FROM outcomes o
        JOIN ledgers l ON l.number = o.ledger
        LEFT JOIN transfers t ON t.id = o.transfer_id
-      WHERE o.partition = $1 AND (o.position, o.line) > ($2, $3) AND (o.position, o.line) <= ($4, $5)
+      WHERE o.partition = $1 AND o.position BETWEEN $2 AND $4
+        AND (o.position, o.line) > ($2, $3) AND (o.position, o.line) <= ($4, $5)
         AND ($6::int IS NULL OR o.ledger = $6)"
 );
 
@@ -168,5 +171,6 @@ const DEAD_LETTERS: &str =
             d.reason, d.detail
        FROM dead_letters d
        LEFT JOIN ledgers l ON l.number = d.ledger
-      WHERE d.partition = $1 AND (d.position, d.line) > ($2, $3) AND (d.position, d.line) <= ($4, $5)
+      WHERE d.partition = $1 AND d.position BETWEEN $2 AND $4
+        AND (d.position, d.line) > ($2, $3) AND (d.position, d.line) <= ($4, $5)
         AND ($6::int IS NULL OR d.ledger = $6)";

@@ -4,4 +4,5 @@
 mod bed;
 mod damaged;
 mod forged;
+mod grown;
 mod source;
