@@ -91,12 +91,9 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         turn: &mut Option<Turn>,
         search: &mut Search,
     ) -> Result<Try, Error> {
-        let committed = self.transact(work, turn.as_mut()).await;
-        let why = match committed {
-            Ok(Some(commit)) => return Ok(Try::Committed(Box::new(commit))),
-            Ok(None) => return Ok(Try::Early),
-            Err(Error::Poison(why)) => why,
-            Err(error) => return Err(error),
+        let tried = self.transact(work, turn.as_mut()).await;
+        let Err(Error::Poison(why)) = tried else {
+            return tried;
         };
         drop(turn.take());
         if let Some((at, why)) = &self.findings.company
@@ -108,12 +105,8 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         Ok(Try::Fewer)
     }
 
-    /// One transaction; `None` if it was given up because the batch before is not committed yet.
-    async fn transact(
-        &self,
-        work: &Work,
-        mut turn: Option<&mut Turn>,
-    ) -> Result<Option<Commit>, Error> {
+    /// One transaction of everything.
+    async fn transact(&self, work: &Work, mut turn: Option<&mut Turn>) -> Result<Try, Error> {
         let reads = ledger::reads(&work.batch);
         let begun = (self.processor.store).begin(self.lease, self.advance(work), &reads);
         let (mut transaction, loaded) = within("beginning a batch", begun).await?;
@@ -123,7 +116,7 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         if let Some(turn) = &mut turn
             && timeout(UNWRITTEN_MAX, turn.write()).await.is_err()
         {
-            return Ok(None);
+            return Ok(Try::Early);
         }
         within("writing a batch", transaction.write(&commit)).await?;
         // The next one could lock an account whose row is being updated, but it would not see one that is being inserted.
@@ -136,7 +129,7 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
             failpoint.pass().await;
         }
         within("committing a batch", transaction.commit()).await?;
-        Ok(Some(commit))
+        Ok(Try::Committed(Box::new(commit)))
     }
 
     /// Outside of any transaction.

@@ -168,9 +168,7 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
         loop {
             tokio::select! {
                 turn = &mut turn => return Ok(turn),
-                () = tokio::time::sleep(self.processor.config.renewal) => {
-                    within("renewing the lease", self.renew()).await?;
-                }
+                () = tokio::time::sleep(self.processor.config.renewal) => self.renew().await?,
             }
         }
     }
@@ -187,7 +185,8 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
 
     pub(crate) async fn renew(&self) -> Result<(), Error> {
         let published = position(self.published);
-        self.processor.store.renew(self.lease, published).await
+        let renewed = self.processor.store.renew(self.lease, published);
+        within("renewing the lease", renewed).await
     }
 
     /// Each one costs nats-server as much as a small record does; one tells of all before it.

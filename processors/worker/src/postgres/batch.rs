@@ -79,8 +79,8 @@ impl Batch {
         Ok((batch, loaded))
     }
 
-    /// Whether the accounts are what was believed. Locks them, if writing them does not do that anyway: some are only read, or are written by
-    /// more than one statement.
+    /// Whether the accounts are what was believed. Locks them, if writing them does not do that anyway: some are only read,
+    /// or are written by more than one statement.
     async fn confirm(&mut self, writes: &AccountWrites<'_>) -> Result<bool, Error> {
         if !self.held.iter().all(|held| held.end.is_committed()) {
             return Ok(false);

@@ -32,7 +32,7 @@ pub(super) struct Held {
 
 /// Whether the transaction that wrote a row version is known to be committed. A crash of Postgres gives the numbers of those
 /// that were not on disk out again.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct End(Option<Arc<AtomicBool>>);
 
 impl End {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::PullConsumer};
+use schemas::{AccountId, partition_of};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use stack::testing::{self, Proxy};
@@ -230,4 +231,13 @@ async fn pool(options: PgConnectOptions) -> PgPool {
         .connect_with(options)
         .await
         .unwrap()
+}
+
+/// Two accounts of this partition, of two.
+pub(crate) fn accounts_of(partition: u16) -> Vec<String> {
+    (0..)
+        .map(|number| format!("account-{number}"))
+        .filter(|id| partition_of(&AccountId::parse(id).unwrap(), 2).0 == partition)
+        .take(2)
+        .collect()
 }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use schemas::{AccountId, partition_of};
 use tokio::time::Instant;
 use worker::{Config, times};
 
-use super::bed::{Servers, open, transfer};
+use super::bed::{Servers, accounts_of, open, transfer};
 
 /// Within this the other partition goes on, behind the turn of the batch that waits: it is given back at the first lock
 /// time-out, or before.
@@ -75,13 +74,4 @@ async fn an_account_locked_from_outside_holds_up_its_own_partition_only() {
     let all = i64::try_from(went_on + 1).unwrap();
     assert_eq!(servers.number(posted).await, all);
     assert_eq!(servers.number("SELECT count(*) FROM dead_letters").await, 0);
-}
-
-/// Two accounts of this partition, of two.
-fn accounts_of(partition: u16) -> Vec<String> {
-    (0..)
-        .map(|number| format!("account-{number}"))
-        .filter(|id| partition_of(&AccountId::parse(id).unwrap(), 2).0 == partition)
-        .take(2)
-        .collect()
 }

@@ -1,7 +1,7 @@
 //! What is remembered, where only Postgres can say what becomes of it: places that are used again, rows that others hold,
 //! answers that never came.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use schemas::EventKind;
@@ -161,11 +161,7 @@ async fn a_serial_is_drawn_behind_whoever_holds_an_account() {
         let ours = line(format!("here {round}"), ours);
         let ours = [&ours[..]];
         let mut written = pin!(here.open(&ours));
-        let waits = async { until(async || servers.number(WAITING).await == 1).await };
-        tokio::select! {
-            _ = &mut written => panic!("the other one holds the accounts"),
-            () = waits => {}
-        }
+        meets_locks(&servers, written.as_mut()).await;
         assert_eq!(servers.number(DRAWN).await, drawn, "{theirs}");
         if committed {
             transaction.commit().await.unwrap();
@@ -190,6 +186,15 @@ async fn a_serial_is_drawn_behind_whoever_holds_an_account() {
     assert_eq!(servers.number(disorder).await, 0);
 }
 
+/// Polls until somebody waits for a lock, which this needs to go on.
+async fn meets_locks<T>(servers: &Servers, held_up: Pin<&mut impl Future<Output = T>>) {
+    let waits = async { until(async || servers.number(WAITING).await == 1).await };
+    tokio::select! {
+        _ = held_up => panic!("the other one holds the accounts"),
+        () = waits => {}
+    }
+}
+
 /// Others may have decided meanwhile, and left no trace in the account.
 #[tokio::test]
 async fn who_waits_for_an_account_decides_behind_whoever_held_it() {
@@ -203,11 +208,7 @@ async fn who_waits_for_an_account_decides_behind_whoever_held_it() {
     let ours = pay("here", "alice", "bob", "2");
     let ours = [&ours[..]];
     let mut written = pin!(here.open(&ours));
-    let waits = async { until(async || servers.number(WAITING).await == 1).await };
-    tokio::select! {
-        _ = &mut written => panic!("the other one holds the accounts"),
-        () = waits => {}
-    }
+    meets_locks(&servers, written.as_mut()).await;
     let held = servers.number(NOW).await;
     transaction.commit().await.unwrap();
     let (_, commit) = written.await.unwrap();

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use schemas::{AccountId, partition_of};
 use tokio::time::Instant;
 use worker::{Config, times};
 
-use super::bed::{Role, Servers, open, transfer, until};
+use super::bed::{Role, Servers, accounts_of, open, transfer, until};
 
 /// Behind the time after which a step is given up: a takeover, or the turn that comes free.
 const GOES_ON_WITHIN: Duration = times::STEP_MAX.saturating_add(Duration::from_secs(5));
@@ -167,13 +166,4 @@ async fn a_kept_session_that_answers_nothing_is_replaced() {
     assert!(stopped.stands_still());
     drop(stopped);
     bed.check().await;
-}
-
-/// Two accounts of this partition, of two.
-fn accounts_of(partition: u16) -> Vec<String> {
-    (0..)
-        .map(|number| format!("account-{number}"))
-        .filter(|id| partition_of(&AccountId::parse(id).unwrap(), 2).0 == partition)
-        .take(2)
-        .collect()
 }
