@@ -157,6 +157,9 @@ fn first_decisions(entry: Entry<'_>) -> Vec<FirstDecision<'_>> {
 /// from: of this key, as a rewrite of the table (`VACUUM FULL`) may put another row of the same writer there. Locks are
 /// taken in the order of `number`, which is that of the keys.
 ///
+/// Arrays are taken apart side by side in the list of what is selected, row by row; a function in FROM would keep each of
+/// its results first, column by column.
+///
 /// An aggregate reads its input to the end before it gives a row, and without that row nothing is inserted. The serial of
 /// the commit is drawn by its column's default, for the row that comes out of the counts.
 const WRITE: &str = "
@@ -165,8 +168,9 @@ const WRITE: &str = "
            SET balance = u.balance,
                version = u.version,
                changed_at = u.changed_at
-          FROM unnest($26::int[], $27::text[], $28::tid[], $29::xid[], $30::bigint[], $31::bigint[], $32::bigint[])
-               WITH ORDINALITY AS u (ledger, id, place, writer, balance, version, changed_at, number)
+          FROM (SELECT unnest($26::int[]) AS ledger, unnest($27::text[]) AS id, unnest($28::tid[]) AS place,
+                       unnest($29::xid[]) AS writer, unnest($30::bigint[]) AS balance, unnest($31::bigint[]) AS version,
+                       unnest($32::bigint[]) AS changed_at, generate_subscripts($28::tid[], 1) AS number) AS u
          WHERE a.ctid = u.place AND a.xmin = u.writer
            AND (a.ledger, a.id) IS NOT DISTINCT FROM (u.ledger, u.id)
      RETURNING u.number, a.ctid AS place
@@ -179,12 +183,13 @@ const WRITE: &str = "
                amount, exponent, currency, description, metadata, idempotency_key, accepted_at, decided_at,
                debit_version, credit_version, debit_balance_after, credit_balance_after, balance_seen, version_seen,
                min_balance_seen, actor)
-        SELECT $1, t.*
-          FROM accounts_posted,
-               unnest($2::uuid[], $3::int[], $4::bigint[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[],
-               $10::bigint[], $11::smallint[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[],
-               $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[],
-               $23::bigint[], $24::bigint[], $25::text[]) AS t
+        SELECT $1, unnest($2::uuid[]), unnest($3::int[]), unnest($4::bigint[]), unnest($5::int[]),
+               unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), unnest($9::text[]),
+               unnest($10::bigint[]), unnest($11::smallint[]), unnest($12::text[]), unnest($13::text[]),
+               unnest($14::text[]), unnest($15::text[]), unnest($16::bigint[]), unnest($17::bigint[]),
+               unnest($18::bigint[]), unnest($19::bigint[]), unnest($20::bigint[]), unnest($21::bigint[]),
+               unnest($22::bigint[]), unnest($23::bigint[]), unnest($24::bigint[]), unnest($25::text[])
+          FROM accounts_posted
      RETURNING 1
     ), transfers_decided AS (
         SELECT count(*) AS count
