@@ -105,11 +105,11 @@ pub(super) fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 }
 
 /// Lines of a batch's answer that tell of a problem, by its code.
-pub(super) fn line_problems(body: &[u8], errors: &mut BTreeMap<String, u64>) -> u64 {
-    let mut problems = 0;
-    for line in body.split(|byte| *byte == b'\n') {
+pub(super) fn line_problems(body: &[u8], errors: &mut BTreeMap<String, u64>) -> Vec<usize> {
+    let mut problems = Vec::new();
+    for (number, line) in body.split(|byte| *byte == b'\n').enumerate() {
         if find(line, br#""problem":"#).is_some() {
-            problems += 1;
+            problems.push(number);
             let code = problem_code(line).unwrap_or("unknown").to_owned();
             *errors.entry(code).or_default() += 1;
         }
@@ -169,7 +169,7 @@ mod tests {
     fn problems_of_a_batch_are_counted_by_code() {
         let body = b"{\"line\":1,\"status\":\"pending\"}\n{\"line\":2,\"problem\":{\"code\":\"overloaded\"}}\n{\"line\":3,\"problem\":{\"code\":\"overloaded\"}}\n";
         let mut errors = BTreeMap::new();
-        assert_eq!(line_problems(body, &mut errors), 2);
+        assert_eq!(line_problems(body, &mut errors), [1, 2]);
         assert_eq!(errors, BTreeMap::from([("overloaded".to_owned(), 2)]));
     }
 }

@@ -299,15 +299,13 @@ impl Generator {
             let problems = if lines > 1 {
                 line_problems(connection.body(answer), &mut self.sent.errors)
             } else {
-                0
+                Vec::new()
             };
             let now = self.epoch.at(elapsed);
-            let accepted = lines.saturating_sub(problems);
+            let accepted = lines.saturating_sub(problems.len() as u64);
             if let Some((number, due)) = connection.busy {
                 self.sent.latency.record(due, now, accepted);
-                if problems == 0 {
-                    self.sent.keep(number);
-                }
+                self.sent.keep(number, &problems);
             }
             self.sent.accepted += accepted;
             self.sent.replayed += u64::from(answer.replayed);

@@ -56,15 +56,11 @@ impl Landed {
         }
     }
 
-    /// Transfers that were accepted, with everything else in their request, and that nobody decided.
+    /// Transfers that were accepted and that nobody decided.
     pub(super) fn lost(&self, sent: &Sent) -> u64 {
-        let lines = usize::try_from(sent.lines).expect("lines of a request fit memory");
-        let requests = self.decided.chunks(lines).zip(&sent.kept);
-        let lost = requests.filter(|(_, kept)| **kept).map(|(transfers, _)| {
-            let undecided = transfers.iter().filter(|times| **times == 0);
-            undecided.count() as u64
-        });
-        lost.sum()
+        let transfers = self.decided.iter().zip(&sent.kept);
+        let lost = transfers.filter(|(times, kept)| **kept && **times == 0);
+        lost.count() as u64
     }
 
     /// Transfers that were decided more than once.
@@ -215,13 +211,14 @@ pub(super) async fn drained(log: &Log) -> bool {
 mod tests {
     use super::*;
 
-    /// Three requests of two transfers each, from number 40 on; the second one was not accepted as a whole.
+    /// Three requests of two transfers each, from number 40 on; of the second one only the first line was accepted.
     fn sent() -> Sent {
         let mut sent = Sent::new(40, 2);
         sent.start(1_000_000_000);
         sent.due = vec![1_000_000_000, 1_500_000_000, 2_000_000_000];
-        sent.keep(0);
-        sent.keep(2);
+        sent.keep(0, &[]);
+        sent.keep(1, &[1]);
+        sent.keep(2, &[]);
         sent
     }
 
@@ -230,7 +227,8 @@ mod tests {
         let (sent, all) = (sent(), [0, 1, 2, 3, 4, 5]);
         for (decided, lost, doubled) in [
             (&all[..], 0, 0),
-            (&[0, 1, 4, 5], 0, 0),
+            (&[0, 1, 2, 4, 5], 0, 0),
+            (&[0, 1, 4, 5], 1, 0),
             (&[1, 2, 3, 4, 5], 1, 0),
             (&[2, 3], 4, 0),
             (&[0, 1, 4, 5, 5, 2, 2, 2], 0, 2),

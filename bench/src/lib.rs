@@ -74,7 +74,7 @@ struct Report<'f> {
     figures: &'f Figures,
     settings: Value,
     machine: &'f Machine,
-    /// `null`: left out, or the servers are not known.
+    /// `null`: left out, not done yet, or the servers are not known.
     verify: Option<Value>,
 }
 
@@ -93,17 +93,22 @@ async fn report(system: &mut System, args: &RunArgs) -> anyhow::Result<bool> {
     let figures = measure::measure(system, &work, pace).await?;
     let machine = Machine::look(system.log.as_ref(), system.database.as_ref()).await;
     print::print(&figures, &machine);
+    let own = json!({ "rate": args.rate, "duration": args.duration });
+    let mut report = Report {
+        figures: &figures,
+        settings: settings(system, &args.system, &args.load, &work, own),
+        machine: &machine,
+        verify: None,
+    };
+    let write = |report: &Report<'_>| {
+        let path = args.json.as_deref();
+        outputs::write(path.map(|path| (path, outputs::json(report))))
+    };
+    // The proof may take long, and takes nothing away when it is interrupted.
+    write(&report)?;
     let clean = prove(system, &args.load).await?;
-    if let Some(path) = &args.json {
-        let own = json!({ "rate": args.rate, "duration": args.duration });
-        let report = Report {
-            figures: &figures,
-            settings: settings(system, &args.system, &args.load, &work, own),
-            machine: &machine,
-            verify: clean.map(|clean| json!({ "clean": clean })),
-        };
-        outputs::write([(path.as_path(), outputs::json(&report))])?;
-    }
+    report.verify = clean.map(|clean| json!({ "clean": clean }));
+    write(&report)?;
     Ok(clean != Some(false) && figures.is_kept())
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Sent {
     pub(super) dropped: u64,
     /// By the problem's code; `connection_lost` and `no_answer` leave open whether the transfer is on the log.
     pub(super) errors: BTreeMap<String, u64>,
-    /// Whether each request was accepted with everything in it.
+    /// Whether each transfer was accepted.
     pub(super) kept: Vec<bool>,
     /// From due to answered.
     pub(super) latency: Recorded,
@@ -71,13 +71,20 @@ impl Sent {
         self.latency = Recorded::new(now);
     }
 
-    /// All of request `number` was accepted.
-    pub(super) fn keep(&mut self, number: u64) {
-        let number = usize::try_from(number).expect("requests fit memory");
-        if self.kept.len() <= number {
-            self.kept.resize(number + 1, false);
+    /// Request `number` was accepted, but for these of its lines.
+    pub(super) fn keep(&mut self, number: u64, problems: &[usize]) {
+        let fits = "transfers fit memory";
+        let first = usize::try_from(number * self.lines).expect(fits);
+        let end = first + usize::try_from(self.lines).expect(fits);
+        if self.kept.len() < end {
+            self.kept.resize(end, false);
         }
-        self.kept[number] = true;
+        self.kept[first..end].fill(true);
+        for problem in problems {
+            if let Some(kept) = self.kept[first..end].get_mut(*problem) {
+                *kept = false;
+            }
+        }
     }
 
     /// Counts so many transfers under `code`.

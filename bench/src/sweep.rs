@@ -65,6 +65,7 @@ async fn sweep(system: &mut System, args: &SweepArgs) -> anyhow::Result<bool> {
         }
         rate = next_rate(rate, args.step);
     }
+    println!("{}", conclusion(&steps));
     if !steps
         .iter()
         .flat_map(|step| &step.runs)
@@ -74,7 +75,7 @@ async fn sweep(system: &mut System, args: &SweepArgs) -> anyhow::Result<bool> {
     }
     let clean = prove(system, &args.load).await?;
     let curve = Curve {
-        finished: true,
+        finished: steps.last().is_some_and(|step| step.failure.is_some()),
         verify: clean.map(|clean| json!({ "clean": clean })),
         ..Curve::of(&steps, &settings, &machine)
     };
@@ -167,6 +168,20 @@ fn next_rate(rate: u32, per_cent: u32) -> u32 {
 fn sustained(steps: &[Step]) -> Option<u32> {
     let kept_up = steps.iter().filter(|step| step.failure.is_none());
     kept_up.map(|step| step.rate).max()
+}
+
+/// What was kept up, and what was not.
+fn conclusion(steps: &[Step]) -> String {
+    let kept_up = sustained(steps).map_or("no rate was kept up".to_owned(), |rate| {
+        format!("kept up: {rate}/s")
+    });
+    let failed = steps
+        .iter()
+        .find_map(|step| Some((step.rate, step.failure.as_ref()?)));
+    let failed = failed.map_or("no rate failed".to_owned(), |(rate, failure)| {
+        format!("failed: {rate}/s, {failure}")
+    });
+    format!("{kept_up}; {failed}")
 }
 
 fn header() -> String {

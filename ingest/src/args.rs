@@ -22,12 +22,13 @@ pub struct Args {
     /// Accepts transfers although the log does not sync every record; each 202 then says so in a header.
     #[arg(long)]
     pub allow_lazy_sync: bool,
-    /// Records on their way to the log at a time.
+    /// Records on their way to the log at a time, 1 unless given: fewer are fuller.
     #[arg(long, value_name = "N", env = "SLUICE_RECORDS_IN_FLIGHT")]
     pub records_in_flight: Option<NonZeroUsize>,
     /// Longest time between the starts of two records of a partition while commands come, 10 unless given: it is less
     /// where the log is quick; 0 starts each at once.
-    #[arg(long, value_name = "MILLISECONDS", env = "SLUICE_RECORD_INTERVAL")]
+    #[arg(long, value_name = "MILLISECONDS", env = "SLUICE_RECORD_INTERVAL",
+          value_parser = clap::value_parser!(u16).range(..=1000))]
     pub record_interval: Option<u16>,
 }
 

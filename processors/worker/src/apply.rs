@@ -11,14 +11,14 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::commit::{Commit, Slot, build};
+use crate::commit::{Commit, build};
 use crate::poison::{Found, Search, Trial, Trials, Tried};
 use crate::process::Applier;
 use crate::publish::position;
 use crate::seam::{Advance, Loaded, Log, Rehearsal as _, Store, Transaction as _};
 use crate::times::{UNWRITTEN_MAX, within};
 use crate::turns::Turn;
-use crate::work::Work;
+use crate::work::{Part, Work};
 use crate::{Error, metrics};
 
 /// What became of a try.
@@ -110,9 +110,7 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         let reads = ledger::reads(&work.batch);
         let begun = (self.processor.store).begin(self.lease, self.advance(work), &reads);
         let (mut transaction, loaded) = within("beginning a batch", begun).await?;
-        let span = (work.first, work.next);
-        let part = (&reads, &work.batch, &work.slots[..]);
-        let commit = self.decide(loaded, span, part)?;
+        let commit = self.decide(loaded, &reads, work.whole())?;
         if let Some(turn) = &mut turn
             && timeout(UNWRITTEN_MAX, turn.write()).await.is_err()
         {
@@ -195,20 +193,26 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         let first = trial.apart.unwrap_or(0);
         if trial.apart.is_some() {
             let (batch, slots) = work.part(0..first);
-            let span = (work.first, work.next);
-            let part = (&ledger::reads(&batch), &batch, slots);
-            match self.rehearse(&mut rehearsal, span, part).await {
+            let part = Part {
+                batch: &batch,
+                slots,
+                ..work.whole()
+            };
+            match self.rehearse(&mut rehearsal, part).await {
                 Ok(()) => {}
                 Err(Error::Poison(_)) => return Ok(Tried::FailsApart),
                 Err(error) => return Err(error),
             }
         }
         let (batch, slots) = work.part(first..trial.end);
-        // A second commit in one transaction needs a place of its own.
-        let behind = Position::from_number(work.next.number() + 1);
-        let span = (work.first, behind);
-        let part = (&ledger::reads(&batch), &batch, slots);
-        match self.rehearse(&mut rehearsal, span, part).await {
+        let part = Part {
+            first: work.first,
+            // A second commit in one transaction needs a place of its own.
+            next: Position::from_number(work.next.number() + 1),
+            batch: &batch,
+            slots,
+        };
+        match self.rehearse(&mut rehearsal, part).await {
             Ok(()) => Ok(Tried::Fits),
             Err(Error::Poison(why)) => Ok(Tried::Fails(why)),
             Err(error) => Err(error),
@@ -224,32 +228,21 @@ impl<S: Store, L: Log> Applier<'_, S, L> {
         }
     }
 
-    async fn rehearse(
-        &self,
-        rehearsal: &mut S::Rehearsal,
-        span: (Position, Position),
-        part: (&Reads, &Batch, &[Slot]),
-    ) -> Result<(), Error> {
-        let loaded = within("loading a batch", rehearsal.load(part.0)).await?;
-        let commit = self.decide(loaded, span, part)?;
+    async fn rehearse(&self, rehearsal: &mut S::Rehearsal, part: Part<'_>) -> Result<(), Error> {
+        let reads = ledger::reads(part.batch);
+        let loaded = within("loading a batch", rehearsal.load(&reads)).await?;
+        let commit = self.decide(loaded, &reads, part)?;
         within("writing a batch", rehearsal.write(&commit)).await
     }
 
     fn decide(
         &self,
         Loaded { rows, now }: Loaded,
-        span: (Position, Position),
-        (reads, batch, slots): (&Reads, &Batch, &[Slot]),
+        reads: &Reads,
+        part: Part<'_>,
     ) -> Result<Commit, Error> {
-        let decision = decide(reads, rows, batch, now)?;
-        Ok(build(
-            self.lease,
-            span,
-            self.previous_hash,
-            (batch, slots),
-            decision,
-            now,
-        ))
+        let decision = decide(reads, rows, part.batch, now)?;
+        Ok(build(self.lease, self.previous_hash, part, decision, now))
     }
 
     /// The partition has moved: what was found out about it is over.

@@ -11,18 +11,21 @@ use crate::{Config, Failpoint};
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// Most commands in one transaction.
+    /// Most commands in one transaction, 4,000 unless given.
     #[arg(long, value_name = "N", env = "SLUICE_BATCH_COMMANDS")]
     pub batch_commands: Option<NonZeroUsize>,
-    /// Batches of this process that are decided and written at a time, while as many commit: fewer are fuller.
+    /// Batches of this process that are decided and written at a time, while as many commit, 1 unless given: fewer are
+    /// fuller. With more, batches that share accounts decide in vain, and what is remembered is soon not believed any more.
     #[arg(long, value_name = "N", env = "SLUICE_COMMITS_IN_FLIGHT")]
     pub commits_in_flight: Option<NonZeroUsize>,
     /// Longest time between the starts of two transactions that are not full and that nobody waits for, 3 unless given:
     /// it is less where Postgres is quick; 0 starts each at once.
-    #[arg(long, value_name = "MILLISECONDS", env = "SLUICE_COMMIT_INTERVAL")]
+    #[arg(long, value_name = "MILLISECONDS", env = "SLUICE_COMMIT_INTERVAL",
+          value_parser = clap::value_parser!(u16).range(..=1000))]
     pub commit_interval: Option<u16>,
-    /// About how much memory accounts may take, in MiB, 256 unless given: 1,000 accounts without metadata take half of one.
-    /// A batch with an account that is not in memory reads and locks all of its accounts.
+    /// About how much memory accounts may take, in MiB, 256 unless given; with 0 batches lock and read all
+    /// of their accounts. Half of it is certain: count
+    /// one for 1,000 accounts in use, and twice what their metadata takes. An account that is not in memory is read.
     #[arg(long, value_name = "MIB", env = "SLUICE_ACCOUNTS_MEMORY")]
     pub accounts_memory: Option<u16>,
     /// For fault tests: while this file exists, one batch stands still inside its open transaction.

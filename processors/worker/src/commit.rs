@@ -7,13 +7,14 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use journal::{Decided, Entry, HEADERS_KEPT_MAX, Lines, link};
-use ledger::{AccountKey, AccountRow, Batch, Decision};
-use schemas::{DeadLettered, Encoder, Event, Outcome, Position, Timestamp, line_to_keep};
+use ledger::{AccountKey, AccountRow, Decision};
+use schemas::{DeadLettered, Encoder, Event, Outcome, Timestamp, line_to_keep};
 use streams::EventRecord;
 
 pub(crate) use journal::DeadLetter;
 
 use crate::seam::Lease;
+use crate::work::Part;
 
 /// One line of a batch: a command (its item stands in the batch, in the same order) or a dead letter.
 #[derive(Debug, Clone)]
@@ -68,16 +69,15 @@ impl Commit {
 /// Puts the decision and the dead letters back into the order of the log, and encodes the events.
 pub(crate) fn build(
     lease: Lease,
-    span: (Position, Position),
     previous_hash: [u8; 32],
-    (batch, slots): (&Batch, &[Slot]),
+    part: Part<'_>,
     decision: Decision,
     now: Timestamp,
 ) -> Commit {
-    let mut decided = batch.items.iter().zip(decision.outcomes);
+    let mut decided = part.batch.items.iter().zip(decision.outcomes);
     let mut dead = Vec::new();
-    let mut events = Vec::with_capacity(slots.len());
-    for slot in slots {
+    let mut events = Vec::with_capacity(part.slots.len());
+    for slot in part.slots {
         events.push(match slot {
             Slot::Command { body, .. } => {
                 let (item, (decided_at, outcome)) =
@@ -108,8 +108,8 @@ pub(crate) fn build(
     let lines = Lines::encode(encoder, events.iter().map(|decided| &decided.event));
     let record = EventRecord {
         partition: lease.partition,
-        first_position: span.0,
-        position: span.1,
+        first_position: part.first,
+        position: part.next,
         count: u32::try_from(events.len()).expect("a batch holds fewer than 2^32 commands"),
         encoder: encoder.number(),
         previous_hash,

@@ -138,16 +138,16 @@ fn describe_memory() {
     );
     describe_counter!(
         ACCOUNTS_READ,
-        "accounts that a batch locked and read in Postgres"
+        "accounts that a batch read in Postgres, as they were not remembered or not believed"
     );
     describe_gauge!(ACCOUNTS_MEMORY, "what remembered accounts take, about");
     describe_gauge!(
         ACCOUNTS_MEMORY_MAX,
-        "what they may take; beyond it, those not used for longest are read again"
+        "what they may take; from half of it on, those not used for longest are forgotten"
     );
     describe_counter!(
         MEMORY_STALE,
-        "batches decided again because somebody else had written an account that was remembered"
+        "batches decided again because an account was not what was remembered: somebody else wrote it, or the batch before it was not committed"
     );
 }
 

@@ -41,8 +41,7 @@ pub(crate) async fn process<S: Store, L: Log>(
     let buried = Notify::new();
     let mut copier = Copier::new(processor, lease, session.row.dlq_published);
     let mut outbox = Publisher::new(processor, lease);
-    let applier =
-        Applier::new(processor, session, findings, commits, (&published, &buried)).await?;
+    let applier = Applier::new(processor, session, findings, commits, &published, &buried).await?;
     tokio::select! {
         biased;
         ended = async {
@@ -85,7 +84,8 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
         session: Session,
         findings: &'a mut Findings,
         commits: mpsc::Sender<EventRecord>,
-        (published, buried): (&'a AtomicI64, &'a Notify),
+        published: &'a AtomicI64,
+        buried: &'a Notify,
     ) -> Result<Self, Error> {
         let row = session.row;
         let Processor {
@@ -139,9 +139,12 @@ impl<'a, S: Store, L: Log> Applier<'a, S, L> {
         }
     }
 
-    /// The first record of a batch; `None` when the partition is released.
+    /// The first record of a batch; `None` when the partition is released, whatever waits.
     async fn first(&mut self, released: &CancellationToken) -> Result<Option<Decoded>, Error> {
         loop {
+            if released.is_cancelled() {
+                return Ok(None);
+            }
             let record = match self.carried.take() {
                 Some(Carried::Decoded(decoded)) => return Ok(Some(decoded)),
                 Some(Carried::NewLedger(record)) => Ok(record),

@@ -26,6 +26,17 @@ pub(crate) struct Work {
     pub(crate) next_at: Timestamp,
 }
 
+/// What one transaction decides: commands and the dead letters between them.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'w> {
+    /// Of the first record.
+    pub(crate) first: Position,
+    /// Where the transaction moves its partition to.
+    pub(crate) next: Position,
+    pub(crate) batch: &'w Batch,
+    pub(crate) slots: &'w [Slot],
+}
+
 /// A record whose outcomes somebody waits for.
 pub(crate) struct Waiting {
     pub(crate) to: ReplyTo,
@@ -82,6 +93,15 @@ impl Work {
         self.event_bytes_max += decoded.event_bytes_max;
         self.next = decoded.position;
         self.next_at = decoded.stored_at;
+    }
+
+    pub(crate) fn whole(&self) -> Part<'_> {
+        Part {
+            first: self.first,
+            next: self.next,
+            batch: &self.batch,
+            slots: &self.slots,
+        }
     }
 
     /// The slot of the command with this number, counted from the first; behind the last slot when there are fewer.

@@ -32,7 +32,8 @@ const READY_WITHIN: Duration = Duration::from_mins(5);
 const STOPPING: Stopping = Stopping {
     gentle: Signal::SIGINT,
     hard: Signal::SIGQUIT,
-    gentle_patience: Duration::from_mins(1),
+    // The last checkpoint may be of gigabytes.
+    gentle_patience: Duration::from_mins(5),
 };
 const PORT_TRIES_MAX: u32 = 3;
 /// A socket's path may be 107 bytes long, with its name `/.s.PGSQL.12345`.

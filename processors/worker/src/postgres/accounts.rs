@@ -40,6 +40,7 @@ pub(super) async fn rewrite_accounts(
     transaction: &mut Counted,
     held: &[Held],
     changed: &[&AccountEntry],
+    end: &End,
 ) -> Result<Vec<Held>, Error> {
     if changed.is_empty() {
         return Ok(Vec::new());
@@ -57,12 +58,13 @@ pub(super) async fn rewrite_accounts(
         .fetch_all(transaction.ask())
         .await
         .map_err(|error| classify("changing accounts", error))?;
-    wrote_rows(changed, &updated)
+    wrote_rows(changed, &updated, end)
 }
 
 pub(super) async fn open_accounts(
     transaction: &mut Counted,
     opened: &[&AccountEntry],
+    end: &End,
 ) -> Result<Vec<Held>, Error> {
     if opened.is_empty() {
         return Ok(Vec::new());
@@ -90,7 +92,7 @@ pub(super) async fn open_accounts(
         .fetch_all(transaction.ask())
         .await
         .map_err(|error| classify("opening accounts", error))?;
-    wrote_rows(opened, &inserted)
+    wrote_rows(opened, &inserted, end)
 }
 
 /// The versions of these accounts that were loaded; both sides are in the order of their keys.
@@ -107,7 +109,7 @@ fn versions_of(held: &[Held], entries: &[&AccountEntry]) -> Result<Vec<RowVersio
 }
 
 /// Each row says which account it is, in whatever order.
-fn wrote_rows(entries: &[&AccountEntry], rows: &[PgRow]) -> Result<Vec<Held>, Error> {
+fn wrote_rows(entries: &[&AccountEntry], rows: &[PgRow], end: &End) -> Result<Vec<Held>, Error> {
     if rows.len() != entries.len() {
         return Err(Error::Stopped(format!(
             "{} rows of accounts were written, {} were decided",
@@ -116,7 +118,7 @@ fn wrote_rows(entries: &[&AccountEntry], rows: &[PgRow]) -> Result<Vec<Held>, Er
         )));
     }
     rows.iter()
-        .map(|written| written_account(written, entries))
+        .map(|written| written_account(written, entries, end))
         .collect::<Result<_, _>>()
         .map_err(|error| classify("reading where accounts lie", error))
 }
@@ -134,7 +136,11 @@ fn metadata(row: &AccountRow) -> Option<&str> {
 }
 
 /// A row of `REWRITE_ACCOUNTS` or `OPEN_ACCOUNTS`.
-fn written_account(written: &PgRow, entries: &[&AccountEntry]) -> Result<Held, sqlx::Error> {
+fn written_account(
+    written: &PgRow,
+    entries: &[&AccountEntry],
+    end: &End,
+) -> Result<Held, sqlx::Error> {
     let key = AccountKey {
         ledger: written.try_get(0)?,
         id: columns::account(written, 1)?,
@@ -147,7 +153,7 @@ fn written_account(written: &PgRow, entries: &[&AccountEntry]) -> Result<Held, s
             place: written.try_get(2)?,
             writer: written.try_get(3)?,
         },
-        end: End::COMMITTED,
+        end: end.clone(),
         row: entries[entry].1.clone(),
     })
 }

@@ -35,7 +35,7 @@ pub struct Batch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
     Locked,
-    /// From memory: to be confirmed.
+    /// From memory, or read without a lock: to be confirmed.
     Believed,
 }
 
@@ -53,10 +53,11 @@ impl Batch {
         let (mut transaction, mut answers) = begun.map_err(fence::failed)?;
         let Moved { certain_at, server } = Moved::read(answers.next())?;
         let keys = answers.next().unwrap_or_default();
-        let FirstLook { now, taken } = FirstLook::read(&keys).map_err(fence::failed)?;
+        let FirstLook { now, taken } = FirstLook::read(&keys)?;
         let memory = store.memory.clone();
-        let (accounts, how) = if let Some(held) = memory.take(server, &reads.accounts) {
-            (Accounts::believed(held, now), How::Believed)
+        let (accounts, how) = if let Some(taken) = memory.take(server, &reads.accounts) {
+            let believed = Accounts::believe(&mut transaction, &reads.accounts, taken, now);
+            (believed.await?, How::Believed)
         } else {
             let locked = Accounts::lock(&mut transaction, &reads.accounts).await?;
             (locked, How::Locked)
@@ -110,18 +111,22 @@ impl Transaction for Batch {
         if !self.confirm(&writes).await? {
             return Err(self.changed());
         }
-        let written = write(&mut self.transaction, &self.held, commit, &writes).await?;
+        let written = write(
+            &mut self.transaction,
+            &self.held,
+            commit,
+            &writes,
+            &self.end,
+        )
+        .await?;
         let written = written.ok_or_else(|| self.changed())?;
         if self.how == How::Believed {
             self.memory.confirmed();
         }
-        // The next batch may be decided from it at once, and is written if this one is committed.
+        // What was read has been confirmed. What was written comes last, in place of what was read: the next batch may be
+        // decided from it at once, and is written if this one is committed.
         let read = self.held.drain(..).map(|held| Held {
             end: End::COMMITTED,
-            ..held
-        });
-        let written = written.into_iter().map(|held| Held {
-            end: self.end.clone(),
             ..held
         });
         self.memory.put(self.server, read.chain(written));
@@ -133,20 +138,21 @@ impl Transaction for Batch {
             .commit()
             .await
             .map_err(|error| Error::unavailable("committing a batch", error))?;
-        self.end.committed();
+        self.end.set_committed();
         Ok(())
     }
 }
 
-/// Writes a commit and gives the accounts that it wrote, as they lie now; `None` when one is not what was decided from.
+/// Writes a commit and gives the accounts that it wrote, as they lie now, known by the `end` of the transaction; `None` when one is not what was decided from.
 pub(super) async fn write(
     transaction: &mut Counted,
     held: &[Held],
     commit: &Commit,
     writes: &AccountWrites<'_>,
+    end: &End,
 ) -> Result<Option<Vec<Held>>, Error> {
-    let mut written = open_accounts(transaction, &writes.open).await?;
-    written.extend(rewrite_accounts(transaction, held, &writes.rewrite).await?);
+    let mut written = open_accounts(transaction, &writes.open, end).await?;
+    written.extend(rewrite_accounts(transaction, held, &writes.rewrite, end).await?);
     let posted = posted(held, &writes.post)?;
     let appended = match transaction.append(commit.entry(), &posted).await {
         Ok(appended) => appended,
@@ -161,7 +167,7 @@ pub(super) async fn write(
             place,
             writer: appended.writer,
         },
-        end: End::COMMITTED,
+        end: end.clone(),
         row: row.clone(),
     }));
     Ok(Some(written))

@@ -48,7 +48,7 @@ impl End {
         end.as_ref().is_none_or(|end| end.load(Ordering::Acquire))
     }
 
-    pub(super) fn committed(&self) {
+    pub(super) fn set_committed(&self) {
         if let Self(Some(end)) = self {
             end.store(true, Ordering::Release);
         }
@@ -80,7 +80,7 @@ const ACCOUNT_BYTES: usize = 512;
 type Rows = HashMap<AccountKey, (RowVersion, End, AccountRow)>;
 
 impl Memory {
-    /// About so many bytes of accounts.
+    /// About so many bytes of accounts; none at all, and nothing is believed.
     pub(super) fn new(bytes_max: usize) -> Self {
         let accounts = Accounts {
             server: None,
@@ -96,15 +96,17 @@ impl Memory {
         }
     }
 
-    /// All of these accounts, in their order, if each is here and what is here is worth believing. None of them is here
-    /// afterwards.
-    pub(super) fn take(&self, server: ServerStart, keys: &[AccountKey]) -> Option<Vec<Held>> {
+    /// Those of these accounts that are here, one for each key; `None` when what is here is not worth believing, or
+    /// nothing may be. None of them is here afterwards.
+    pub(super) fn take(
+        &self,
+        server: ServerStart,
+        keys: &[AccountKey],
+    ) -> Option<Vec<Option<Held>>> {
         let mut accounts = self.lock();
         accounts.at(server);
-        let mut taken = Vec::with_capacity(keys.len());
-        taken.extend(keys.iter().filter_map(|key| accounts.take(key)));
-        let is_complete = taken.len() == keys.len();
-        (is_complete && accounts.confidence.believes()).then_some(taken)
+        let taken = keys.iter().map(|key| accounts.take(key)).collect();
+        (accounts.bytes_max > 0 && accounts.confidence.believes()).then_some(taken)
     }
 
     /// What a batch leaves behind.
@@ -242,9 +244,10 @@ mod tests {
         }
     }
 
-    fn versions(taken: Option<Vec<Held>>) -> Option<Vec<i64>> {
-        let version = |held: &Held| held.row.account.version;
-        taken.map(|held| held.iter().map(version).collect())
+    /// Those that are here; `None` when they are not believed.
+    fn versions(taken: Option<Vec<Option<Held>>>) -> Option<Vec<i64>> {
+        let version = |held: Held| held.row.account.version;
+        taken.map(|taken| taken.into_iter().flatten().map(version).collect())
     }
 
     fn memory() -> Memory {
@@ -260,23 +263,19 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_all_of_its_accounts_from_memory_or_none() {
+    fn a_batch_has_from_memory_what_is_there() {
         let memory = memory();
         put(&memory, &[("a", 1), ("b", 2), ("a", 3)]);
         let both = [key("a"), key("b")];
         assert_eq!(versions(memory.take(SERVER, &both)), Some(vec![3, 2]));
         assert_eq!(
             versions(memory.take(SERVER, &both)),
-            None,
+            Some(vec![]),
             "they were taken"
         );
-        put(&memory, &[("a", 4)]);
-        assert_eq!(versions(memory.take(SERVER, &both)), None);
-        assert_eq!(
-            versions(memory.take(SERVER, &both[..1])),
-            None,
-            "somebody else is reading it"
-        );
+        put(&memory, &[("b", 4)]);
+        let taken = memory.take(SERVER, &both).unwrap();
+        assert!(taken[0].is_none() && taken[1].is_some(), "one for each key");
     }
 
     #[test]
@@ -290,19 +289,22 @@ mod tests {
             let accounts = memory.lock();
             assert!(accounts.young.len() + accounts.old.len() <= 10);
         }
-        assert_eq!(versions(memory.take(SERVER, &[key("rare")])), None);
-        assert!(memory.take(SERVER, &[key("once-39")]).is_some());
+        assert_eq!(versions(memory.take(SERVER, &[key("rare")])), Some(vec![]));
+        assert_eq!(
+            versions(memory.take(SERVER, &[key("once-39")])),
+            Some(vec![0])
+        );
     }
 
     #[test]
     fn another_server_or_another_start_of_it_has_other_rows() {
         let memory = memory();
         put(&memory, &[("a", 1)]);
-        assert_eq!(versions(memory.take(SERVER + 1, &[key("a")])), None);
+        assert_eq!(versions(memory.take(SERVER + 1, &[key("a")])), Some(vec![]));
         // A commit on the server before, whose end was learnt late.
         put(&memory, &[("a", 2)]);
-        assert_eq!(versions(memory.take(SERVER + 1, &[key("a")])), None);
-        assert_eq!(versions(memory.take(SERVER, &[key("a")])), None);
+        assert_eq!(versions(memory.take(SERVER + 1, &[key("a")])), Some(vec![]));
+        assert_eq!(versions(memory.take(SERVER, &[key("a")])), Some(vec![]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use schemas::Timestamp;
 use super::batch::{Accounts, changed_under_lock, transfers, write};
 use super::counted::Counted;
 use super::fence::{self, Moved, move_position};
-use super::memory::Held;
+use super::memory::{End, Held};
 use super::{Postgres, uuids};
 use crate::Error;
 use crate::accounts::AccountWrites;
@@ -54,7 +54,14 @@ impl seam::Rehearsal for Rehearsal {
 
     async fn write(&mut self, commit: &Commit) -> Result<(), Error> {
         let writes = AccountWrites::of(commit);
-        let written = write(&mut self.transaction, &self.held, commit, &writes).await?;
+        let written = write(
+            &mut self.transaction,
+            &self.held,
+            commit,
+            &writes,
+            &End::open(),
+        )
+        .await?;
         written.map(drop).ok_or_else(changed_under_lock)
     }
 }

@@ -11,7 +11,7 @@ use sqlx::postgres::PgRow;
 
 use super::memory::{End, Held};
 
-/// A row of `LOCK_ACCOUNTS`, if it is one of an account. By number, as names are looked up for every field of every row.
+/// A row of `LOCK_ACCOUNTS` or `READ_ACCOUNTS`, if it is one of an account. By number, as names are looked up for every field of every row.
 pub(super) fn account(row: &PgRow) -> Result<Option<Held>, sqlx::Error> {
     let Some(place) = row.try_get(0)? else {
         return Ok(None);

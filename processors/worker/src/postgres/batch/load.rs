@@ -1,9 +1,11 @@
 //! What a batch is decided from.
 //!
-//! Invariant: the clock is read behind all locks, or, for accounts that are remembered, behind BEGIN: nobody else changed
-//! them between then and their confirmation.
+//! Invariant: the clock is read behind all locks, or, for accounts that are remembered, behind BEGIN, and behind those that
+//! are read without a lock: nobody else changed them between then and their confirmation.
 
 use std::collections::HashMap;
+use std::iter::Peekable;
+use std::vec;
 
 use journal::{TransferRow, select_transfers};
 use ledger::{AccountKey, AccountRow, Reads};
@@ -28,12 +30,14 @@ pub(super) struct FirstLook {
 
 impl FirstLook {
     /// From the rows of `FIND_KEYS`.
-    pub(super) fn read(rows: &[PgRow]) -> Result<Self, sqlx::Error> {
-        let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    pub(super) fn read(rows: &[PgRow]) -> Result<Self, Error> {
+        let failed = |error| classify("looking for the keys of a batch", error);
+        let first = rows.first().ok_or(sqlx::Error::RowNotFound);
+        let now = first.and_then(|row| row.try_get(0)).map_err(failed)?;
         let taken = rows.iter().map(|row| row.try_get(1));
-        let taken: Vec<Option<Uuid>> = taken.collect::<Result<_, _>>()?;
+        let taken: Vec<Option<Uuid>> = taken.collect::<Result<_, _>>().map_err(failed)?;
         Ok(Self {
-            now: microseconds(first.try_get(0)?),
+            now: microseconds(now),
             taken: taken.into_iter().flatten().collect(),
         })
     }
@@ -49,50 +53,89 @@ pub(in crate::postgres) struct Accounts {
 }
 
 impl Accounts {
-    /// From memory: to be confirmed.
-    pub(super) fn believed(held: Vec<Held>, now: Timestamp) -> Self {
-        metrics::accounts_remembered(held.len());
-        let rows = held.iter().map(|held| Some(held.row.clone()));
-        Self {
-            rows: rows.collect(),
-            held,
-            now,
+    /// From memory as far as they were `taken` there, one for each key; the others are read. All are to be confirmed.
+    pub(super) async fn believe(
+        transaction: &mut Counted,
+        keys: &[AccountKey],
+        taken: Vec<Option<Held>>,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let pairs = keys.iter().zip(&taken);
+        let missing = pairs.filter_map(|(key, taken)| taken.is_none().then_some(key));
+        let missing: Vec<&AccountKey> = missing.collect();
+        metrics::accounts_remembered(keys.len() - missing.len());
+        if missing.is_empty() {
+            return Ok(Self::of(taken, now));
         }
+        let mut read = Found::ask(transaction, READ_ACCOUNTS, &missing).await?;
+        let pairs = keys.iter().zip(taken);
+        let found = pairs.map(|(key, taken)| taken.or_else(|| read.next_if(key)));
+        let found = found.collect();
+        Ok(Self::of(found, read.end().max(now)))
     }
 
     pub(in crate::postgres) async fn lock(
         transaction: &mut Counted,
         keys: &[AccountKey],
     ) -> Result<Self, Error> {
-        let ledgers: Vec<i32> = keys.iter().map(|key| key.ledger).collect();
-        let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
-        let failed = |error| classify("locking the accounts of a batch", error);
-        let locked = sqlx::query(LOCK_ACCOUNTS)
-            .bind(ledgers)
-            .bind(ids)
+        let all: Vec<&AccountKey> = keys.iter().collect();
+        let mut locked = Found::ask(transaction, LOCK_ACCOUNTS, &all).await?;
+        let found = keys.iter().map(|key| locked.next_if(key)).collect();
+        Ok(Self::of(found, locked.end()))
+    }
+
+    fn of(found: Vec<Option<Held>>, now: Timestamp) -> Self {
+        let row = |held: &Option<Held>| held.as_ref().map(|held| held.row.clone());
+        Self {
+            rows: found.iter().map(row).collect(),
+            held: found.into_iter().flatten().collect(),
+            now,
+        }
+    }
+}
+
+/// Rows of accounts, in the order of their keys.
+struct Found {
+    held: Peekable<vec::IntoIter<Held>>,
+    now: Timestamp,
+}
+
+impl Found {
+    async fn ask(
+        transaction: &mut Counted,
+        statement: &'static str,
+        keys: &[&AccountKey],
+    ) -> Result<Self, Error> {
+        let failed = |error| classify("reading the accounts of a batch", error);
+        let rows = sqlx::query(statement)
+            .bind(column(keys, |key| key.ledger))
+            .bind(column(keys, |key| key.id.as_str()))
             .fetch_all(transaction.ask())
             .await
             .map_err(failed)?;
-        let now = locked.first().ok_or(sqlx::Error::RowNotFound);
+        let now = rows.first().ok_or(sqlx::Error::RowNotFound);
         let now = now.and_then(|row| row.try_get(16)).map_err(failed)?;
-        let held = locked.iter().filter_map(|row| account(row).transpose());
+        let held = rows.iter().filter_map(|row| account(row).transpose());
         let held: Vec<Held> = held.collect::<Result<_, _>>().map_err(failed)?;
         metrics::accounts_read(held.len());
-        let mut rows = Vec::with_capacity(keys.len());
-        // Both sides are in the order of (ledger, id).
-        let mut missing = keys.iter();
-        for Held { key, row, .. } in &held {
-            rows.extend(missing.by_ref().take_while(|k| *k != key).map(|_| None));
-            rows.push(Some(row.clone()));
-        }
-        rows.extend(missing.map(|_| None));
+        Ok(Self {
+            held: held.into_iter().peekable(),
+            now: microseconds(now),
+        })
+    }
+
+    fn next_if(&mut self, key: &AccountKey) -> Option<Held> {
+        self.held.next_if(|held| held.key == *key)
+    }
+
+    /// The clock behind the rows.
+    fn end(self) -> Timestamp {
         assert_eq!(
-            rows.len(),
-            keys.len(),
+            self.held.len(),
+            0,
             "accounts come back in the order of their keys"
         );
-        let now = microseconds(now);
-        Ok(Self { held, rows, now })
+        self.now
     }
 }
 
@@ -151,27 +194,40 @@ pub(in crate::postgres) const FIND_KEYS: Prepared = Prepared {
 
 const TRANSFERS: &str = select_transfers!("WHERE t.id = ANY ($1)");
 
-/// A sorted UPDATE … FROM gives no lock order; this does. The clock stands beside an aggregate, which reads its input to
-/// the end. `rows::account` reads the columns by number.
-const LOCK_ACCOUNTS: &str = "
-    WITH locked AS MATERIALIZED (
+/// Accounts by their keys, with a clock beside an aggregate, which reads its input to the end. `rows::account` reads the
+/// columns by number.
+macro_rules! select_accounts {
+    ($lock:literal) => {
+        concat!(
+            "
+    WITH found AS MATERIALIZED (
         SELECT a.ctid AS place, a.ledger, a.id, a.currency, a.exponent, a.type, a.status, a.balance, a.min_balance,
                a.version, a.metadata, a.opening_min_balance, a.opening_metadata, a.opened_at, a.changed_at,
                a.xmin AS writer
           FROM unnest($1::int[], $2::text[]) AS k (ledger, id)
           JOIN accounts a ON a.ledger = k.ledger AND a.id = k.id
          ORDER BY a.ledger, a.id
-           FOR NO KEY UPDATE OF a
+           ",
+            $lock,
+            "
     ), clock AS MATERIALIZED (
-        SELECT count(*) AS locked, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_microseconds
-          FROM locked
+        SELECT count(*) AS found, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_microseconds
+          FROM found
     )
-    SELECT l.place, l.ledger, l.id, l.currency, l.exponent, l.type, l.status, l.balance, l.min_balance, l.version,
-           l.metadata, l.opening_min_balance, l.opening_metadata, l.opened_at, l.changed_at, l.writer,
+    SELECT f.place, f.ledger, f.id, f.currency, f.exponent, f.type, f.status, f.balance, f.min_balance, f.version,
+           f.metadata, f.opening_min_balance, f.opening_metadata, f.opened_at, f.changed_at, f.writer,
            clock.now_microseconds
       FROM clock
-      LEFT JOIN locked l ON clock.locked > 0
-     ORDER BY l.ledger, l.id";
+      LEFT JOIN found f ON clock.found > 0
+     ORDER BY f.ledger, f.id"
+        )
+    };
+}
+
+/// A sorted UPDATE … FROM gives no lock order; this does.
+const LOCK_ACCOUNTS: &str = select_accounts!("FOR NO KEY UPDATE OF a");
+
+const READ_ACCOUNTS: &str = select_accounts!("");
 
 /// In one order, that of `number`.
 const CONFIRM_ACCOUNTS: &str = "

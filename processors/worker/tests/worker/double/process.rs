@@ -50,11 +50,10 @@ impl Process {
         }
     }
 
-    /// All of these accounts, if each is remembered; none is afterwards.
-    pub(crate) fn take(&self, keys: &[AccountKey]) -> Option<Vec<Remembered>> {
+    /// Those of these accounts that are remembered, one for each key; none is afterwards.
+    pub(crate) fn take(&self, keys: &[AccountKey]) -> Vec<Option<Remembered>> {
         let mut memory = self.memory();
-        let taken: Vec<_> = keys.iter().filter_map(|key| memory.remove(key)).collect();
-        (taken.len() == keys.len()).then_some(taken)
+        keys.iter().map(|key| memory.remove(key)).collect()
     }
 
     pub(crate) fn remember(&self, accounts: &[Remembered]) {

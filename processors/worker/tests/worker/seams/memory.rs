@@ -24,7 +24,7 @@ pub(crate) const OPEN: &[&str] = &[
 
 /// A process with one partition.
 pub(crate) struct Process<S: Store> {
-    store: S,
+    pub(crate) store: S,
     pub(crate) lease: Lease,
     pub(crate) applied: u64,
 }

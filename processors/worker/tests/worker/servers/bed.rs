@@ -75,6 +75,15 @@ impl Servers {
         Postgres::new(self.sessions(), &config)
     }
 
+    /// Of a process that remembers nothing and locks what it reads.
+    pub(crate) fn careful_store(&self) -> Postgres {
+        let config = Config {
+            accounts_remembered_bytes_max: 0,
+            ..Config::default()
+        };
+        Postgres::new(self.sessions(), &config)
+    }
+
     /// Sessions of another processor.
     pub(crate) fn sessions(&self) -> PgPool {
         let options = PgConnectOptions::clone(&self.pool.connect_options());

@@ -11,6 +11,7 @@ mod plans;
 mod poison;
 mod provenance;
 mod publish;
+mod released;
 mod remember;
 mod statements;
 mod stopped;

@@ -151,7 +151,7 @@ async fn the_parts_of_a_commit_see_nothing_of_one_another() {
     let mut named: Vec<&str> = plan
         .iter()
         .filter_map(|line| line.split_once(" on ").map(|_| line.trim()))
-        .filter(|line| !line.contains("Function Scan") && !line.contains("CTE Scan"))
+        .filter(|line| !line.contains("CTE Scan") && !line.contains("Subquery Scan"))
         .map(|line| line.trim_start_matches("->  ").trim_end_matches(" a"))
         .collect();
     named.sort_unstable();

@@ -271,8 +271,8 @@ async fn commits_that_touched_a_common_account_stand_in_the_order_in_which_they_
     let opened = commits::open(&store, early, step(0, 1), &opening).await;
     opened.unwrap().0.commit().await.unwrap();
 
-    // Others, that remember nothing: the one that is quick has locked the account.
-    let [quick, slow] = [(); 2].map(|()| servers.store(Duration::from_mins(1)));
+    // Others, that believe nothing: the one that is quick has locked the account.
+    let [quick, slow] = [(); 2].map(|()| servers.careful_store());
     let freezing = batch(first, 2, &[freeze]);
     let reads = ledger::reads(&freezing);
     let begun = quick.begin(early, step(1, 2), &reads).await;

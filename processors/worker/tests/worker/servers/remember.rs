@@ -5,10 +5,11 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use schemas::EventKind;
-use worker::simulation::{Postgres, Transaction as _};
+use worker::simulation::{Postgres, Store as _, Transaction as _};
 use worker::{Error, times};
 
 use super::bed::{Servers, until};
+use crate::seams::commits::{batch, decide, step};
 use crate::seams::memory::{OPEN, Process, pay};
 
 const LEASE: Duration = Duration::from_secs(6);
@@ -204,7 +205,7 @@ async fn who_waits_for_an_account_decides_behind_whoever_held_it() {
     work(&mut there, OPEN).await;
     let refused = pay("there", "alice", "bob", "1");
     let (transaction, _) = there.open(&[&refused]).await.unwrap();
-    let here = start(&servers, 0).await;
+    let here = Process::start(servers.careful_store(), 0).await;
     let ours = pay("here", "alice", "bob", "2");
     let ours = [&ours[..]];
     let mut written = pin!(here.open(&ours));
@@ -213,6 +214,43 @@ async fn who_waits_for_an_account_decides_behind_whoever_held_it() {
     transaction.commit().await.unwrap();
     let (_, commit) = written.await.unwrap();
     assert!(commit.decided_at.nanoseconds() > held);
+}
+
+/// A process that remembers one of two accounts reads the other one, and waits for nobody who has it locked.
+#[tokio::test]
+async fn what_is_not_remembered_is_read_without_a_lock_and_confirmed() {
+    let servers = Servers::start(2).await;
+    work(&mut start(&servers, 1).await, OPEN).await;
+    for meanwhile in [false, true] {
+        let there = start(&servers, 1).await;
+        let mut here = start(&servers, 0).await;
+        work(
+            &mut here,
+            &[&pay(&format!("seen {meanwhile}"), "world", "alice", "2")],
+        )
+        .await;
+        let theirs = pay(&format!("there {meanwhile}"), "world", "bob", "1");
+        let (theirs, _) = there.open(&[&theirs]).await.unwrap();
+        let line = pay(&format!("here {meanwhile}"), "alice", "bob", "1");
+        let commands = batch(here.lease.partition, here.applied + 1, &[&line]);
+        let reads = ledger::reads(&commands);
+        let advance = step(here.applied, here.applied + 1);
+        let begun = here.store.begin(here.lease, advance, &reads).await;
+        let (mut transaction, loaded) = begun.unwrap();
+        assert!(loaded.rows.accounts.iter().all(Option::is_some));
+        if meanwhile {
+            theirs.commit().await.unwrap();
+        } else {
+            drop(theirs);
+        }
+        let written = transaction
+            .write(&decide(here.lease, &commands, &reads, loaded))
+            .await;
+        assert_eq!(is_conflict(&written), meanwhile, "{written:?}");
+        drop(transaction);
+        let outcome = work_out(&mut here, &line).await;
+        assert_eq!(outcome, EventKind::TransferPosted);
+    }
 }
 
 #[tokio::test]

@@ -111,9 +111,9 @@ async fn what_is_remembered_is_not_read_again() {
     let frozen = r#"{"command":"freeze_account","id":"alice"}"#;
     let unknown = r#"{"idempotency_key":"u","debit_account":"alice","credit_account":"bob","amount":"1","currency":"USD"}"#;
     let [begin, write, end] = USUAL;
-    let (confirm, lock) = (
+    let (confirm, read) = (
         "SELECT count(*) FROM (SELECT ",
-        "WITH locked AS MATERIALIZED (",
+        "WITH found AS MATERIALIZED (",
     );
     let (rewrite, repeats, outcomes) = (
         "UPDATE accounts a SET balance = u.balance, version = u.version, changed_at = u.changed_at, status",
@@ -124,7 +124,7 @@ async fn what_is_remembered_is_not_read_again() {
         (refused, &[begin, confirm, write, end]),
         (refused, &[begin, repeats, confirm, outcomes, write, end]),
         (frozen, &[begin, confirm, rewrite, outcomes, write, end]),
-        (unknown, &[begin, lock, write, end]),
+        (unknown, &[begin, read, confirm, write, end]),
         (frozen, &[begin, confirm, outcomes, write, end]),
     ];
     for ((line, expected), position) in cases.into_iter().zip(2..) {

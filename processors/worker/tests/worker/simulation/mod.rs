@@ -86,6 +86,7 @@ fn everything_happened(seen: &Seen) {
         "poisonous commands buried",
         "undecodable commands buried",
         "batches from memory",
+        "batches partly from memory",
         "stale memories",
         "keys used on both partitions",
         "batches of several records",
