@@ -153,7 +153,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, conflicts_with = "batch")]
     pub(crate) wait: bool,
     /// Transfers that go in before, to measure a grown database; it takes about a minute for each million, and a gigabyte
-    /// of disk for each 1.3 million. From 30 million on --events-bytes-max has to be raised.
+    /// of disk for each 1.3 million. From 28 million on --events-bytes-max has to be raised.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) preload: u64,
     /// The same seed gives the same traffic; 1 unless given. With --api, --data or servers that were given another one is

@@ -85,6 +85,7 @@ async fn compare(system: &mut System, args: &BaselineArgs) -> anyhow::Result<boo
                 settings: settings(system, &args.system, &args.load, &work, own),
                 machine: &machine,
                 verify: clean.map(|clean| json!({ "clean": clean })),
+                finished: true,
             },
             baseline: &baseline,
             ratio,

@@ -38,10 +38,13 @@ pub(super) struct Landed {
     pub(super) commands: u64,
     /// How often each transfer was decided.
     decided: Vec<u8>,
+    /// Whether it repeated a transfer, maybe one of a run before.
+    repeated: Vec<bool>,
 }
 
 impl Landed {
     pub(super) fn new(sent: &Sent) -> Self {
+        let offered = usize::try_from(sent.offered()).expect("transfers fit memory");
         Self {
             applied: 0,
             outcomes: BTreeMap::new(),
@@ -52,14 +55,16 @@ impl Landed {
             published_latency: Recorded::new(sent.started),
             commits: 0,
             commands: 0,
-            decided: vec![0; usize::try_from(sent.offered()).expect("transfers fit memory")],
+            decided: vec![0; offered],
+            repeated: vec![false; offered],
         }
     }
 
-    /// Transfers that were accepted and that nobody decided.
+    /// Transfers that were accepted and of which nothing became, not even a repeat.
     pub(super) fn lost(&self, sent: &Sent) -> u64 {
-        let transfers = self.decided.iter().zip(&sent.kept);
-        let lost = transfers.filter(|(times, kept)| **kept && **times == 0);
+        let transfers = self.decided.iter().zip(&self.repeated).zip(&sent.kept);
+        let lost =
+            transfers.filter(|((times, repeated), kept)| **kept && **times == 0 && !**repeated);
         lost.count() as u64
     }
 
@@ -85,7 +90,13 @@ impl Landed {
             let Some(number) = number.and_then(|number| number.checked_sub(sent.first)) else {
                 continue;
             };
-            let (Some(due), Some(outcome)) = (due(sent, number), outcome(line)) else {
+            let Some(due) = due(sent, number) else {
+                continue;
+            };
+            if is_repeat(line) {
+                self.repeat(number);
+            }
+            let Some(outcome) = outcome(line) else {
                 continue;
             };
             self.applied += 1;
@@ -100,6 +111,12 @@ impl Landed {
             self.applied_latency.record(due, committed, 1);
             self.published_latency.record(due, published, 1);
         }
+    }
+
+    fn repeat(&mut self, number: u64) {
+        let place = usize::try_from(number).ok();
+        let repeated = place.and_then(|place| self.repeated.get_mut(place));
+        *repeated.expect("a transfer that was due was offered") = true;
     }
 
     fn decide(&mut self, number: u64) {
@@ -123,6 +140,10 @@ fn outcome(line: &[u8]) -> Option<&str> {
         "refused.v1" => Some(text_after(line, br#""reason":""#).unwrap_or("refused")),
         _ => None,
     }
+}
+
+fn is_repeat(line: &[u8]) -> bool {
+    text_after(line, br#""type":"sluice.transfer."#) == Some("replayed.v1")
 }
 
 /// Sequence of the last event record of each partition.
@@ -243,6 +264,21 @@ mod tests {
                 "{decided:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_repeat_of_what_a_run_before_decided_is_not_lost() {
+        let sent = sent();
+        let mut landed = Landed::new(&sent);
+        let event = |kind: &str| format!(r#"{{"type":"sluice.transfer.{kind}.v1"}}"#);
+        for number in [0, 1, 2, 4] {
+            if is_repeat(event("replayed").as_bytes()) {
+                landed.repeat(number);
+            }
+        }
+        assert!(!is_repeat(event("posted").as_bytes()));
+        landed.decide(5);
+        assert_eq!((landed.lost(&sent), landed.doubled()), (0, 0));
     }
 
     #[test]

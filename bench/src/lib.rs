@@ -74,8 +74,10 @@ struct Report<'f> {
     figures: &'f Figures,
     settings: Value,
     machine: &'f Machine,
-    /// `null`: left out, not done yet, or the servers are not known.
+    /// `null`: left out, or the servers are not known.
     verify: Option<Value>,
+    /// Whether the proof was made, unless it was left out.
+    finished: bool,
 }
 
 async fn run_once(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -99,6 +101,7 @@ async fn report(system: &mut System, args: &RunArgs) -> anyhow::Result<bool> {
         settings: settings(system, &args.system, &args.load, &work, own),
         machine: &machine,
         verify: None,
+        finished: false,
     };
     let write = |report: &Report<'_>| {
         let path = args.json.as_deref();
@@ -108,6 +111,7 @@ async fn report(system: &mut System, args: &RunArgs) -> anyhow::Result<bool> {
     write(&report)?;
     let clean = prove(system, &args.load).await?;
     report.verify = clean.map(|clean| json!({ "clean": clean }));
+    report.finished = true;
     write(&report)?;
     Ok(clean != Some(false) && figures.is_kept())
 }
@@ -124,7 +128,7 @@ async fn prepare(system: &mut System, args: &SystemArgs, load: &LoadArgs) -> any
 }
 
 /// Starts the system, does `work` on it and stops it, whatever came of that; gives the exit status. A signal ends the
-/// work wherever it is, and what was measured until then is no result.
+/// work wherever it is; what was not measured to its end by then is no result.
 async fn on_system(
     args: &SystemArgs,
     load: &LoadArgs,

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use ingest::{Scope, admin};
 use schemas::LedgerName;
 use serde_json::{Value, json};
@@ -99,10 +99,6 @@ impl System {
         // Where earlier runs may have left their transfers, their keys are taken.
         let is_fresh =
             args.stack.programs.data.is_none() && given.database.is_none() && given.nats.is_none();
-        ensure!(
-            is_fresh || load.seed.is_none(),
-            "leave out --seed: on books that were used before, its transfers may have been sent already and would be repeats"
-        );
         let seed = load
             .seed
             .unwrap_or_else(|| if is_fresh { 1 } else { another_seed() });

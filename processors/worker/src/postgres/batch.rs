@@ -1,7 +1,8 @@
 //! One batch's transaction.
 //!
 //! Invariant: every account that the batch touches is locked before the COMMIT, in one order and by one statement, and is
-//! then what was decided from; what was inserted is as many rows as were decided.
+//! then what was decided from; what was inserted is as many rows as were decided. (An account that a batch opens is inserted
+//! before: nobody else can open it, as only its own partition does, nor wait for what is not there yet.)
 
 mod load;
 

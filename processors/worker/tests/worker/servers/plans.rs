@@ -43,18 +43,18 @@ async fn statements_planned_on_empty_tables_use_their_indexes_on_grown_ones() {
         )
         .await;
     for round in 0..8 {
-        last = work(&servers, &format!("empty {round}")).await;
+        last = work(&servers, &format!("empty {round}"), round).await;
     }
     servers.applied(&[(0, last)]).await;
     let before = servers.number(SCANNED).await;
 
     servers.execute(GROW).await;
     for round in 0..3 {
-        last = work(&servers, &format!("grown {round}")).await;
+        last = work(&servers, &format!("grown {round}"), 10 + round).await;
     }
     servers.execute("ANALYZE").await;
     for round in 0..3 {
-        last = work(&servers, &format!("analyzed {round}")).await;
+        last = work(&servers, &format!("analyzed {round}"), 20 + round).await;
     }
     servers.applied(&[(0, last)]).await;
     role.stop().await;
@@ -73,13 +73,20 @@ async fn statements_planned_on_empty_tables_use_their_indexes_on_grown_ones() {
     );
 }
 
-/// Commands of every kind that reads or writes a big table; waits until they are applied.
-async fn work(servers: &Servers, key: &str) -> u64 {
+/// Commands of every kind that reads or writes a big table, one of them with an account that nobody remembers; waits until
+/// they are applied.
+async fn work(servers: &Servers, key: &str, unknown: u32) -> u64 {
     let pay = transfer(key, "world", "alice", 10);
+    let read = transfer(
+        &format!("{key} read"),
+        "world",
+        &format!("grown-{unknown}"),
+        1,
+    );
     let change = format!(
         r#"{{"command":"change_account","ledger":"sim","id":"alice","metadata":{{"round":"{key}"}}}}"#
     );
-    let lines = [pay.clone(), pay, change, "{".to_owned()];
+    let lines = [pay.clone(), pay, read, change, "{".to_owned()];
     let sequence = servers.append(0, &lines).await;
     servers.applied(&[(0, sequence)]).await;
     sequence

@@ -6,6 +6,7 @@ use super::bed::{Servers, open, transfer, until};
 
 /// Many times what is applied until the processor is told to stop.
 const BACKLOG: usize = 3000;
+const APPLIED: &str = "SELECT applied FROM partitions";
 
 /// Every batch ends because the next record does not fit, so that one is always at hand.
 #[tokio::test]
@@ -23,7 +24,6 @@ async fn a_partition_is_given_back_in_the_middle_of_a_backlog() {
         batch_commands_max: 1,
         ..Config::default()
     });
-    const APPLIED: &str = "SELECT applied FROM partitions";
     until(async || servers.number(APPLIED).await >= 10).await;
     role.stop().await;
 
