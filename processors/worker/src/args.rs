@@ -23,9 +23,9 @@ pub struct Args {
     #[arg(long, value_name = "MILLISECONDS", env = "SLUICE_COMMIT_INTERVAL",
           value_parser = clap::value_parser!(u16).range(..=1000))]
     pub commit_interval: Option<u16>,
-    /// About how much memory accounts may take, in MiB, 256 unless given; with 0 batches lock and read all
-    /// of their accounts. Half of it is certain: count
-    /// one for 1,000 accounts in use, and twice what their metadata takes. An account that is not in memory is read.
+    /// About how much memory accounts may take, in MiB, 256 unless given; with 0 batches lock and read all of their accounts.
+    /// Half of it is certain: count one for 1,000 accounts in use, and twice what their metadata takes. An account that is
+    /// not in memory is read.
     #[arg(long, value_name = "MIB", env = "SLUICE_ACCOUNTS_MEMORY")]
     pub accounts_memory: Option<u16>,
     /// For fault tests: while this file exists, one batch stands still inside its open transaction.

@@ -144,7 +144,8 @@ impl Transaction for Batch {
     }
 }
 
-/// Writes a commit and gives the accounts that it wrote, as they lie now, known by the `end` of the transaction; `None` when one is not what was decided from.
+/// Writes a commit and gives the accounts that it wrote, as they lie now, known by the `end` of the transaction; `None` when
+/// one is not what was decided from.
 pub(super) async fn write(
     transaction: &mut Counted,
     held: &[Held],
